@@ -1,0 +1,148 @@
+// The crypto table from libcrypto, and the channel binding of a certificate.
+//
+// Opt-in: this is the only header of the library that includes another library's, and nothing here
+// includes it. It needs OpenSSL 3 and -lcrypto. It keeps no state, is safe in any thread, and
+// leaves the thread's error queue as it was, so that a failure here is never taken for one of TLS.
+// In FIPS mode libcrypto has no MD5, and md5 then fails.
+//
+// Source of truth: RFC 5929, section 4, for tls-server-end-point; OpenSSL's manual pages.
+#pragma once
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/objects.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <openssl/x509.h>
+
+#include <climits>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "../bytes.hpp"
+#include "../error.hpp"
+#include "crypto.hpp"
+#include "mechanism.hpp"
+
+namespace walwire::auth {
+namespace detail {
+
+// libcrypto's own failures are dropped when this goes out of scope; older ones stay.
+class openssl_errors {
+  public:
+    openssl_errors() noexcept { ERR_set_mark(); }
+    openssl_errors(const openssl_errors&) = delete;
+    openssl_errors& operator=(const openssl_errors&) = delete;
+    ~openssl_errors() { ERR_pop_to_mark(); }
+};
+
+inline unsigned char* openssl_room(mutable_bytes data) noexcept {
+    return reinterpret_cast<unsigned char*>(data.data());
+}
+inline const unsigned char* openssl_bytes(bytes data) noexcept {
+    return reinterpret_cast<const unsigned char*>(data.data());
+}
+
+// `out` is as large as the digest.
+inline bool openssl_digest(const EVP_MD* digest, std::span<const bytes> parts,
+                           mutable_bytes out) noexcept {
+    const openssl_errors errors;
+    EVP_MD_CTX* const context = EVP_MD_CTX_new();
+    bool ok = context != nullptr && EVP_DigestInit_ex(context, digest, nullptr) == 1;
+    for (const bytes part : parts)
+        ok = ok && EVP_DigestUpdate(context, part.data(), part.size()) == 1;
+    ok = ok && EVP_DigestFinal_ex(context, openssl_room(out), nullptr) == 1;
+    EVP_MD_CTX_free(context); // which wipes it
+    return ok;
+}
+
+inline bool openssl_random(void*, mutable_bytes out) noexcept {
+    const openssl_errors errors;
+    return out.size() <= INT_MAX &&
+           RAND_bytes(openssl_room(out), static_cast<int>(out.size())) == 1;
+}
+
+inline bool openssl_md5(void*, std::span<const bytes> parts,
+                        std::span<std::byte, 16> out) noexcept {
+    return openssl_digest(EVP_md5(), parts, out);
+}
+
+inline bool openssl_sha256(void*, std::span<const bytes> parts,
+                           std::span<std::byte, 32> out) noexcept {
+    return openssl_digest(EVP_sha256(), parts, out);
+}
+
+inline bool openssl_hmac_sha256(void*, bytes key, std::span<const bytes> parts,
+                                std::span<std::byte, 32> out) noexcept {
+    const openssl_errors errors;
+    char name[] = "SHA256";
+    const OSSL_PARAM chosen[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+                                 OSSL_PARAM_construct_end()};
+    const unsigned char none = 0; // a null key would mean that it is set already
+    EVP_MAC* const mac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+    EVP_MAC_CTX* const context = mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac);
+    bool ok = context != nullptr && EVP_MAC_init(context, key.empty() ? &none : openssl_bytes(key),
+                                                 key.size(), chosen) == 1;
+    for (const bytes part : parts)
+        ok = ok && EVP_MAC_update(context, openssl_bytes(part), part.size()) == 1;
+    std::size_t size = 0;
+    ok = ok && EVP_MAC_final(context, openssl_room(out), &size, out.size()) == 1;
+    EVP_MAC_CTX_free(context);
+    EVP_MAC_free(mac);
+    return ok && size == out.size();
+}
+
+inline bool openssl_pbkdf2_sha256(void*, bytes password, bytes salt, std::uint32_t iterations,
+                                  std::span<std::byte, 32> out) noexcept {
+    const openssl_errors errors;
+    if (password.size() > INT_MAX || salt.size() > INT_MAX || iterations > INT_MAX) return false;
+    return PKCS5_PBKDF2_HMAC(as_text(password).data(), static_cast<int>(password.size()),
+                             openssl_bytes(salt), static_cast<int>(salt.size()),
+                             static_cast<int>(iterations), EVP_sha256(),
+                             static_cast<int>(out.size()), openssl_room(out)) == 1;
+}
+
+} // namespace detail
+
+inline crypto openssl() noexcept {
+    return {nullptr,
+            detail::openssl_random,
+            detail::openssl_md5,
+            detail::openssl_sha256,
+            detail::openssl_hmac_sha256,
+            detail::openssl_pbkdf2_sha256};
+}
+
+// The tls-server-end-point binding of a certificate in DER: its hash, by the hash function of its
+// own signature, with SHA-256 in the place of the broken MD5 and SHA-1. A view of the front of
+// `room`. argument_invalid: no certificate. channel_binding_missing: its signature names no hash
+// function that libcrypto knows, as Ed25519's does not. crypto_failed: the hash could not be
+// computed.
+inline result<bytes>
+server_end_point(bytes certificate, std::span<std::byte, channel_binding_size_max> room) noexcept {
+    const detail::openssl_errors errors;
+    if (certificate.size() > LONG_MAX) return errc::argument_invalid;
+    const unsigned char* at = detail::openssl_bytes(certificate);
+    X509* const parsed = d2i_X509(nullptr, &at, static_cast<long>(certificate.size()));
+    if (parsed == nullptr) return errc::argument_invalid;
+    const bool whole = at == detail::openssl_bytes(certificate) + certificate.size();
+    int hash = NID_undef;
+    if (X509_get_signature_info(parsed, &hash, nullptr, nullptr, nullptr) != 1) hash = NID_undef;
+    X509_free(parsed);
+    if (!whole) return errc::argument_invalid;
+
+    if (hash == NID_md5 || hash == NID_sha1) hash = NID_sha256;
+    const EVP_MD* const digest =
+        hash == NID_undef ? nullptr : EVP_get_digestbyname(OBJ_nid2sn(hash));
+    if (digest == nullptr) return errc::channel_binding_missing;
+    const int size = EVP_MD_get_size(digest);
+    if (size <= 0 || static_cast<std::size_t>(size) > room.size())
+        return errc::channel_binding_missing;
+    const mutable_bytes out = room.first(static_cast<std::size_t>(size));
+    if (!detail::openssl_digest(digest, {&certificate, 1}, out)) return errc::crypto_failed;
+    return bytes(out);
+}
+
+} // namespace walwire::auth

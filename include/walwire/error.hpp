@@ -1,0 +1,228 @@
+// What can be wrong, by name.
+//
+// One enumeration serves three channels that are never mixed: a code that a call returns when its
+// caller misused it, an `error` with a place in the stream when the peer broke the protocol (sticky, in
+// a `failed` event), and a code that a parser of text returns. What a peer *reports*, an ErrorResponse,
+// is none of these; it is an event with its fields (wire/fields.hpp).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace walwire {
+
+enum class errc : std::uint8_t {
+    none = 0,
+
+    // Misuse: returned by a call, which then changed nothing.
+    not_now,             // the conversation does not allow it in its present state
+    over,                // the machine has ended
+    output_full,         // write what output() holds, then try again
+    memory_too_small,    // stash or out is below what limits.hpp asks for
+    argument_invalid,    // a value outside its stated range
+    argument_too_long,   // it can never fit into the message or the room it is meant for
+    argument_has_nul,    // the wire ends strings with NUL, so none may hold one
+    unsupported_version, // the server is too old or too new for this command or option
+    crypto_missing,      // the exchange needs a primitive that the crypto table does not offer
+    crypto_failed,       // a primitive of the crypto table reported failure
+
+    // Framing and message bodies.
+    length_invalid,      // a message length below the smallest or above what its type can have
+    message_too_large,   // a control message above limits::message_size_max or the stash
+    copy_data_too_large, // a CopyData above limits::copy_data_size_max
+    unknown_message,     // a type byte that this side of the protocol does not know
+    unexpected_message,  // a known message that may not come in this state
+    malformed_message,   // fields missing, unterminated or left over
+    too_many,            // more of something than its limit allows
+
+    // Start-up and encryption.
+    encryption_answer_invalid,  // neither yes, no nor an error after SSLRequest or GSSENCRequest
+    encryption_refused,         // the server has no TLS and the policy demands it
+    encryption_error_response,  // an error instead of an answer; its text is not to be trusted
+    bytes_before_encryption,    // plain bytes behind the answer: somebody may have injected them
+    negotiation_invalid,        // NegotiateProtocolVersion says what it must not
+    protocol_version_refused,   // the server speaks only versions below the lowest that we accept
+    backend_key_invalid,        // a cancel key of a length that this protocol version does not have
+    server_version_invalid,     // server_version is missing or not a version
+
+    // Authentication.
+    authentication_unknown,     // an authentication request this library does not speak
+    authentication_refused,     // the method is not among those that require_auth allows
+    authentication_incomplete,  // AuthenticationOk in the middle of an exchange
+    cleartext_refused,          // a cleartext password was asked for over an unencrypted link
+    channel_binding_missing,    // channel binding is required and was not, or could not be, done
+    sasl_mechanism_missing,     // none of the offered mechanisms can be used
+    scram_malformed,            // a SCRAM message that does not follow RFC 5802
+    scram_nonce_mismatch,       // the server's nonce does not continue ours
+    scram_iterations_refused,   // an iteration count of zero or above limits::scram_iterations_max
+    scram_signature_mismatch,   // the server does not know the password's verifier
+    scram_proof_mismatch,       // the client does not know the password
+    scram_channel_binding_mismatch, // the two ends see different channels
+
+    // Answers to commands.
+    row_invalid,        // a row description or a row that does not follow its format
+    answer_invalid,     // not the rows and columns that the command answers with
+    system_identifier_invalid,
+    history_invalid,    // a timeline history file that does not follow its format
+
+    // The stream.
+    copy_format_invalid, // a copy response that is not the binary-safe, column-less one
+    stream_unknown,      // the first byte of a CopyData names nothing we know
+    stream_malformed,    // a WAL message, keepalive or status shorter or longer than it can be
+    wal_gap,             // WAL begins behind the end of what was received
+    wal_overlap,         // WAL begins before the end of what was received
+    lsn_overflow,        // a position runs past the end of the 64-bit range
+    next_timeline_invalid,
+
+    // Following a primary.
+    system_identifier_mismatch, // another cluster answers
+    timeline_mismatch,          // not the timeline that was expected
+    timeline_behind,            // the server is on an older timeline than ours
+    timeline_diverged,          // our log runs past the point where the server's history forked
+    position_ahead,             // the server's log ends before ours
+    segment_size_invalid,
+
+    // Time and transport.
+    connect_timeout, // no usable connection within connect_timeout
+    silence_timeout, // nothing came from the peer for silence_timeout
+    connection_lost, // the peer closed its side in the middle of something
+
+    // Text.
+    number_invalid,
+    lsn_invalid,
+    timeline_invalid,
+    name_invalid,     // a slot name, setting or identifier outside its alphabet or length
+    base64_invalid,   // not canonical base64
+    scram_verifier_invalid, // not a stored SCRAM-SHA-256 secret
+    command_invalid,  // a replication command that does not parse
+    option_unknown,   // a command option that the command does not have
+    option_conflict,  // an option twice, or two that exclude each other
+    option_invalid,   // an option's value is not one it can have
+
+    // Connection strings.
+    conninfo_too_long,
+    conninfo_syntax,          // no '=' behind a keyword, or text that is no URI
+    conninfo_unterminated,    // a quote that is not closed
+    conninfo_unknown_keyword, // a keyword that this library does not know
+    conninfo_value_invalid,   // a value that its keyword cannot have
+    conninfo_several_hosts,   // a list of hosts or ports; one of each is supported
+    conninfo_tls_unavailable, // a strict sslmode where the adapter has no TLS
+    conninfo_needs_root_cert, // verify-ca and verify-full need sslrootcert
+};
+
+// One sentence without a full stop, in English, the same for every build.
+constexpr std::string_view text(errc code) noexcept {
+    switch (code) {
+    case errc::none: return "no error";
+    case errc::not_now: return "the conversation does not allow this now";
+    case errc::over: return "the session has ended";
+    case errc::output_full: return "no room for another message until the output is written";
+    case errc::memory_too_small: return "the memory given is smaller than the limits ask for";
+    case errc::argument_invalid: return "an argument is outside its range";
+    case errc::argument_too_long: return "an argument is longer than its message can hold";
+    case errc::argument_has_nul: return "an argument holds a NUL byte";
+    case errc::unsupported_version: return "the server's version does not have this";
+    case errc::crypto_missing: return "a cryptographic primitive is missing";
+    case errc::crypto_failed: return "a cryptographic primitive failed";
+    case errc::length_invalid: return "a message length is impossible";
+    case errc::message_too_large: return "a message is larger than the limit";
+    case errc::copy_data_too_large: return "a CopyData message is larger than the limit";
+    case errc::unknown_message: return "a message of an unknown type came";
+    case errc::unexpected_message: return "a message came that may not come now";
+    case errc::malformed_message: return "a message's fields do not follow its format";
+    case errc::too_many: return "more repetitions came than the limit allows";
+    case errc::encryption_answer_invalid: return "the answer to the encryption request is none";
+    case errc::encryption_refused: return "the server offers no encryption and it is required";
+    case errc::encryption_error_response:
+        return "the server answered the encryption request with an error";
+    case errc::bytes_before_encryption:
+        return "unencrypted bytes came behind the answer to the encryption request";
+    case errc::negotiation_invalid: return "the protocol negotiation is inconsistent";
+    case errc::protocol_version_refused: return "the server's protocol version is too low";
+    case errc::backend_key_invalid: return "the cancel key has an impossible length";
+    case errc::server_version_invalid: return "the server's version is missing or unreadable";
+    case errc::authentication_unknown: return "the server asks for an unknown authentication";
+    case errc::authentication_refused:
+        return "the server asks for an authentication that is not allowed";
+    case errc::authentication_incomplete:
+        return "the server declared success in the middle of authentication";
+    case errc::cleartext_refused:
+        return "the server asks for a cleartext password over an unencrypted connection";
+    case errc::channel_binding_missing: return "channel binding is required and was not done";
+    case errc::sasl_mechanism_missing: return "none of the offered SASL mechanisms can be used";
+    case errc::scram_malformed: return "a SCRAM message is malformed";
+    case errc::scram_nonce_mismatch: return "the server's nonce does not continue ours";
+    case errc::scram_iterations_refused: return "the SCRAM iteration count is out of range";
+    case errc::scram_signature_mismatch: return "the server's SCRAM signature is wrong";
+    case errc::scram_proof_mismatch: return "the client's SCRAM proof is wrong";
+    case errc::scram_channel_binding_mismatch: return "the SCRAM channel binding does not match";
+    case errc::row_invalid: return "a row or its description does not follow its format";
+    case errc::answer_invalid: return "the answer is not the one that the command has";
+    case errc::system_identifier_invalid: return "the system identifier is not one";
+    case errc::history_invalid: return "the timeline history is malformed";
+    case errc::copy_format_invalid: return "the copy has an unexpected format";
+    case errc::stream_unknown: return "a stream message of an unknown kind came";
+    case errc::stream_malformed: return "a stream message has an impossible size";
+    case errc::wal_gap: return "WAL is missing between what was received and what came";
+    case errc::wal_overlap: return "WAL came again that was received before";
+    case errc::lsn_overflow: return "a WAL position runs past its range";
+    case errc::next_timeline_invalid: return "the server's next timeline is impossible";
+    case errc::system_identifier_mismatch: return "the server belongs to another cluster";
+    case errc::timeline_mismatch: return "the server is not on the expected timeline";
+    case errc::timeline_behind: return "the server is on an older timeline";
+    case errc::timeline_diverged: return "the server's history forked before our position";
+    case errc::position_ahead: return "the server's WAL ends before our position";
+    case errc::segment_size_invalid: return "the WAL segment size is not one";
+    case errc::connect_timeout: return "no usable connection in time";
+    case errc::silence_timeout: return "the server has been silent for too long";
+    case errc::connection_lost: return "the connection was lost";
+    case errc::number_invalid: return "not a number in range";
+    case errc::lsn_invalid: return "not a WAL position";
+    case errc::timeline_invalid: return "not a timeline";
+    case errc::name_invalid: return "not a valid name";
+    case errc::base64_invalid: return "not canonical base64";
+    case errc::scram_verifier_invalid: return "not a stored SCRAM-SHA-256 secret";
+    case errc::command_invalid: return "not a replication command";
+    case errc::option_unknown: return "the command has no such option";
+    case errc::option_conflict: return "conflicting or redundant options";
+    case errc::option_invalid: return "the option cannot have this value";
+    case errc::conninfo_too_long: return "the connection string exceeds a limit";
+    case errc::conninfo_syntax: return "the connection string has a syntax error";
+    case errc::conninfo_unterminated: return "the connection string has an unclosed quote";
+    case errc::conninfo_unknown_keyword: return "the connection string has an unknown keyword";
+    case errc::conninfo_value_invalid: return "the connection string has an impossible value";
+    case errc::conninfo_several_hosts:
+        return "the connection string names several hosts, which is not supported";
+    case errc::conninfo_tls_unavailable: return "TLS is required and not available";
+    case errc::conninfo_needs_root_cert: return "the sslmode needs sslrootcert";
+    }
+    return "unknown error";
+}
+
+// How a peer broke the protocol, and where: `offset` counts the bytes that the machine ate before the
+// message that was wrong.
+struct error {
+    errc code = errc::none;
+    std::uint64_t offset = 0;
+
+    friend constexpr bool operator==(error, error) noexcept = default;
+};
+
+// A value, or the code that says why there is none. For small trivially copyable values only.
+template <class T>
+class [[nodiscard]] result {
+  public:
+    constexpr result(T value) noexcept : value_(value) {}
+    constexpr result(errc code) noexcept : code_(code) {}
+
+    constexpr explicit operator bool() const noexcept { return code_ == errc::none; }
+    constexpr errc code() const noexcept { return code_; }
+    constexpr const T& operator*() const noexcept { return value_; }
+    constexpr const T* operator->() const noexcept { return &value_; }
+
+  private:
+    T value_{};
+    errc code_ = errc::none;
+};
+
+} // namespace walwire

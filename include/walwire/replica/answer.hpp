@@ -1,0 +1,101 @@
+// Rows of the replication commands, read into the events that carry them.
+//
+// A row is judged by its place and its text; column names and types differ between versions and say
+// nothing that is needed. Servers may add columns behind those that are known. A row that cannot be read
+// is answer_invalid, or the code that names what was wrong in it.
+//
+// Source of truth: the manual, "Streaming Replication Protocol", command by command.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "../error.hpp"
+#include "../lsn.hpp"
+#include "../wal/segment.hpp"
+#include "../wire/rows.hpp"
+#include "event.hpp"
+
+namespace walwire::replica::answer {
+
+// The cluster's identifier: an unsigned 64-bit number in decimal, never 0.
+constexpr result<std::uint64_t> parse_system_identifier(std::string_view text) noexcept {
+    const auto value = walwire::detail::parse_decimal(text, UINT64_MAX);
+    if (!value || *value == 0) return errc::system_identifier_invalid;
+    return *value;
+}
+
+// systemid | timeline | xlogpos | dbname
+inline result<system_identified> read_system(const wire::data_row& row) noexcept {
+    const auto identifier = row[0];
+    const auto timeline = row[1];
+    const auto position = row[2];
+    if (!identifier || !timeline || !position) return errc::answer_invalid;
+    const auto parsed_identifier = parse_system_identifier(*identifier);
+    if (!parsed_identifier) return parsed_identifier.code();
+    const auto parsed_timeline = parse_timeline(*timeline);
+    if (!parsed_timeline) return parsed_timeline.code();
+    const auto parsed_position = parse_lsn(*position);
+    if (!parsed_position) return parsed_position.code();
+    return system_identified{*parsed_identifier, *parsed_timeline, *parsed_position, row[3]};
+}
+
+// One column, named as the setting; SHOW ALL has three, and the middle one is the value.
+inline result<setting_shown> read_setting(const wire::data_row& row) noexcept {
+    const auto value = row[row.size() == 3 ? 1 : 0];
+    if (!value) return errc::answer_invalid;
+    return setting_shown{*value};
+}
+
+// filename | content
+inline result<history_read> read_history(const wire::data_row& row, timeline_id asked) noexcept {
+    const auto name = row[0];
+    const auto content = row[1];
+    if (!name || !content) return errc::answer_invalid;
+    if (*name != std::string_view(wal::history_name(asked))) return errc::answer_invalid;
+    return history_read{asked, as_bytes(*content)};
+}
+
+// slot_name | consistent_point | snapshot_name | output_plugin
+inline result<slot_created> read_slot_created(const wire::data_row& row) noexcept {
+    const auto name = row[0];
+    const auto point = row[1];
+    if (row.size() < 4 || !name || !point) return errc::answer_invalid;
+    const auto parsed = parse_lsn(*point);
+    if (!parsed) return parsed.code();
+    return slot_created{*name, *parsed, row[2], row[3]};
+}
+
+// slot_type | restart_lsn | restart_tli; three NULLs when there is no such slot
+inline result<slot_read> read_slot(const wire::data_row& row) noexcept {
+    if (row.size() < 3) return errc::answer_invalid;
+    slot_read slot;
+    if (!row[0]) return slot;
+    slot.exists = true;
+    slot.type = *row[0];
+    if (const auto restart = row[1]) {
+        const auto parsed = parse_lsn(*restart);
+        if (!parsed) return parsed.code();
+        slot.restart = *parsed;
+    }
+    if (const auto timeline = row[2]) {
+        const auto parsed = parse_timeline(*timeline);
+        if (!parsed) return parsed.code();
+        slot.restart_timeline = *parsed;
+    }
+    return slot;
+}
+
+// next_tli | next_tli_startpos
+inline result<timeline_ended> read_next_timeline(const wire::data_row& row) noexcept {
+    const auto timeline = row[0];
+    const auto position = row[1];
+    if (!timeline || !position) return errc::next_timeline_invalid;
+    const auto parsed_timeline = parse_timeline(*timeline);
+    const auto parsed_position = parse_lsn(*position);
+    if (!parsed_timeline || !parsed_position || !parsed_position->valid())
+        return errc::next_timeline_invalid;
+    return timeline_ended{*parsed_timeline, *parsed_position};
+}
+
+} // namespace walwire::replica::answer

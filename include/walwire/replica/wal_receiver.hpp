@@ -1,0 +1,255 @@
+// Keeps a replica following its primary: across connections, timelines and failures.
+//
+//     connect_wanted  -> connected() / connect_failed()        the adapter opens a transport
+//       IDENTIFY_SYSTEM, SHOW wal_segment_size                 is this our cluster?
+//     placement_wanted -> place() / place_anew()               once: what is on disk already?
+//       TIMELINE_HISTORY                                       does our log lie on its history?
+//       START_REPLICATION from the start of the segment        history_read, following, wal_data ...
+//       the timeline ends: timeline_ended, the next history, START_REPLICATION on the next timeline
+//     disconnect_wanted, retrying                              any failure that passes, after a wait
+//     stopped / failed                                         stop(), or a failure that does not
+//
+// It owns the session of each connection and speaks for its owner in it; the owner sees one endless
+// stream. After a reconnect the stream begins again at the start of the segment that holds the first
+// byte not known to be durable, as every PostgreSQL client has it: bytes that come twice are the same
+// bytes and belong into the same place. Nothing is acknowledged that was not reported durable, and
+// nothing is asked for on a timeline before all of the one before it is.
+//
+// What decides: another system identifier, a log that is not on the server's history, and errors that
+// only a person can mend end the machine; everything else is tried again (retry.hpp).
+//
+// Source of truth: what pg_receivewal and a standby's walreceiver do; src/bin/pg_basebackup/receivelog.c.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <variant>
+
+#include "../bytes.hpp"
+#include "../error.hpp"
+#include "../lsn.hpp"
+#include "../session.hpp"
+#include "../time.hpp"
+#include "../wal/history.hpp"
+#include "../wal/segment.hpp"
+#include "event.hpp"
+#include "options.hpp"
+#include "retry.hpp"
+#include "session.hpp"
+
+namespace walwire::replica {
+
+// Open a transport to the primary; `attempt` counts from 1 since the last connection that worked.
+struct connect_wanted {
+    std::uint32_t attempt = 1;
+};
+
+// Close the transport, or give up opening it. What it may still hold is of no interest.
+struct disconnect_wanted {};
+
+// Where a replica stands that has something already: everything before `durable` on `timeline` and its
+// ancestors is on disk.
+struct placement {
+    timeline_id timeline;
+    lsn durable;
+    lsn replayed;
+};
+
+// The primary is known: answer place() or place_anew(). It comes once in the machine's life.
+struct placement_wanted {
+    std::uint64_t system_identifier = 0;
+    timeline_id timeline;
+    lsn end;
+    wal::segment_size segment_size;
+};
+
+// The stream begins: WAL from `start`, the start of a segment, on `timeline`.
+struct following {
+    timeline_id timeline;
+    lsn start;
+};
+
+// Why a connection ended: what failed here, or the SQLSTATE that the server gave ("" for none).
+struct cause {
+    error reason;
+    std::string_view sqlstate; // lives as long as the machine
+};
+
+// The next attempt is made at `at`, on the steady clock.
+struct retrying {
+    cause why;
+    std::int64_t at = 0;
+};
+
+// The machine is over because stop() was called.
+struct stopped {};
+
+// The machine is over because of something that trying again does not mend, or that may not be retried.
+struct given_up {
+    cause why;
+};
+
+using receiver_event =
+    std::variant<wal_data, primary_keepalive, primary_status, connect_wanted, disconnect_wanted,
+                 tls_accepted, gss_accepted, password_wanted, placement_wanted, history_read,
+                 following, timeline_ended, parameter_status, server_error, notice, retrying, stopped,
+                 given_up>;
+
+struct receiver_options {
+    options connection; // its connect_timeout counts from connect_wanted on
+    std::string_view slot;
+    std::optional<std::uint64_t> system_identifier; // expected; otherwise the first one seen counts
+    std::optional<timeline_id> timeline;            // expected of the server at every connection
+    // Tried at once, in place of connection.tls, when the server turned the first away before it asked for
+    // a password: plain text after TLS for sslmode=prefer, TLS after plain text for sslmode=allow.
+    std::optional<encryption> alternative_tls;
+    bool retry = true;                              // false: the first failure is the last
+    std::uint64_t backoff_seed = 0;                 // should differ between replicas
+    std::int64_t backoff_first = replica::backoff_first;
+    std::int64_t backoff_longest = replica::backoff_longest;
+};
+
+class wal_receiver {
+  public:
+    using event = receiver_event;
+
+    // Both buffers and the views in the options must outlive the machine.
+    wal_receiver(const receiver_options& chosen, memory room) noexcept
+        : options_(chosen), room_(room),
+          backoff_(chosen.backoff_seed, chosen.backoff_first, chosen.backoff_longest) {}
+    wal_receiver(const wal_receiver&) = delete;
+    wal_receiver& operator=(const wal_receiver&) = delete;
+
+    // As every machine's. While there is no connection the input must be empty.
+    std::optional<event> poll(bytes& in, instant now) noexcept;
+    // The primary closed its side.
+    void finish() noexcept {
+        if (session_) session_->finish();
+    }
+    std::int64_t deadline() const noexcept;
+    gather output() const noexcept { return session_ ? session_->output() : gather{}; }
+    void consume(std::size_t size) noexcept {
+        if (session_) session_->consume(size);
+    }
+    bool over() const noexcept { return at_ == state::over; }
+
+    // Answers connect_wanted. not_now: no connection is wanted any more, the time for it ran out.
+    errc connected() noexcept;
+    errc connect_failed() noexcept;
+    // The transport broke with an error, or its handshake failed.
+    void disconnected() noexcept { lost_ = session_.has_value(); }
+
+    // As replica::session's.
+    errc secured(bytes binding = {}) noexcept {
+        return session_ ? session_->secured(binding) : errc::not_now;
+    }
+    errc give_password(std::string_view password) noexcept {
+        return session_ ? session_->give_password(password) : errc::not_now;
+    }
+
+    // Answers placement_wanted: go on from what is there, or begin where the slot keeps WAL from or,
+    // without one, at the start of the primary's current segment.
+    errc place(const placement& here) noexcept;
+    errc place_anew() noexcept;
+
+    // WAL up to `end` is durable, is replayed here. A timeline that has ended is left only when all of
+    // it was reported durable.
+    void flushed(lsn end) noexcept;
+    void applied(lsn end) noexcept;
+    void report() noexcept {
+        if (session_) session_->report();
+    }
+    void feedback(std::uint64_t xmin, std::uint64_t catalog_xmin) noexcept {
+        feedback_ = wire::hot_standby_feedback{0, xmin, catalog_xmin};
+        if (session_) session_->feedback(xmin, catalog_xmin);
+    }
+
+    // Ends in an orderly way, from whatever it is doing: `stopped` follows.
+    void stop() noexcept { stopping_ = true; }
+
+    timeline_id timeline() const noexcept { return timeline_; }
+    lsn durable() const noexcept { return durable_; }
+    wal::segment_size segment_size() const noexcept { return segment_size_; }
+    std::uint64_t system_identifier() const noexcept { return system_identifier_; }
+    // The session of the connection that is up, or none.
+    const session* connection() const noexcept { return session_ ? &*session_ : nullptr; }
+
+  private:
+    enum class state : std::uint8_t {
+        resting,    // until the next attempt is due
+        connecting, // the adapter was asked for a transport
+        opening,    // start-up and authentication
+        identifying,
+        measuring,     // SHOW wal_segment_size
+        placing,       // the owner was asked what is there
+        reading_slot,  // there is nothing
+        checking,      // the history of the server's timeline, to compare
+        learning,      // the history of our own timeline, to keep
+        starting,      // START_REPLICATION
+        streaming,
+        sealing, // the timeline ended; waiting until all of it is durable
+        leaving, // Terminate is out
+        dropping, // disconnect_wanted is to be told
+        reporting, // retrying, stopped or given_up is to be told
+        over,
+    };
+
+    std::optional<event> heard(const session::event& told, instant now) noexcept;
+    std::optional<event> heard_ready(instant now) noexcept;
+    std::optional<event> identified(const system_identified& system) noexcept;
+    std::optional<event> measured(std::string_view size) noexcept;
+    std::optional<event> slot_found(const slot_read& slot) noexcept;
+    std::optional<event> history_heard(const history_read& history) noexcept;
+    std::optional<event> server_failed(const server_error& error) noexcept;
+    std::optional<event> connect(instant now) noexcept;
+    std::optional<event> conclude(instant now) noexcept;
+    void proceed() noexcept;
+    void ask(state next, const wire::command& command) noexcept;
+    void start() noexcept;
+    void leave() noexcept;
+    void drop(errc code) noexcept;
+    void keep_time(instant now) noexcept;
+
+    // The first byte that is not known to be durable.
+    lsn position() const noexcept { return durable_.valid() ? durable_ : begin_; }
+
+    const receiver_options options_;
+    memory room_;
+    options connection_; // of the present connection: what is left of the time for it
+    std::optional<session> session_;
+    backoff backoff_;
+    std::int64_t at_time_ = 0;    // of the next attempt, or by when the connection must be there
+    std::int64_t streaming_since_ = never;
+    std::uint64_t system_identifier_ = 0; // 0: not seen yet
+    timeline_id timeline_;                // being followed
+    timeline_id server_timeline_;
+    timeline_id known_history_;           // delivered last
+    lsn server_end_;
+    lsn durable_;
+    lsn replayed_;
+    lsn begin_;    // where to start while nothing is durable
+    lsn leave_at_; // the switch point behind which a timeline's WAL is not ours
+    std::optional<wire::hot_standby_feedback> feedback_;
+    wal::segment_size segment_size_;
+    error reason_;
+    char sqlstate_[5] = {};
+    bool has_sqlstate_ = false;
+    bool permanent_ = false;
+    bool command_failed_ = false; // the server answered it with an error
+    bool session_stopping_ = false;
+    bool admitted_ = false;       // the server asked for a password, or let us in without
+    bool alternative_ = false;    // this connection uses alternative_tls
+    bool clean_ = false; // the connection ended as it should
+    bool placed_ = false;
+    bool measured_ = false;
+    bool stopping_ = false;
+    bool lost_ = false;
+    bool dropped_ = true; // the adapter has no transport of ours
+    std::uint32_t attempts_ = 0;
+    state at_ = state::resting;
+};
+
+} // namespace walwire::replica
+
+#include "wal_receiver_steps.hpp"

@@ -1,0 +1,374 @@
+// The steps of replica::wal_receiver. Read wal_receiver.hpp first; this file is its second half and is
+// included by nothing else.
+#pragma once
+
+#include "wal_receiver.hpp"
+
+namespace walwire::replica {
+
+inline std::int64_t wal_receiver::deadline() const noexcept {
+    switch (at_) {
+    case state::over: return never;
+    case state::dropping:
+    case state::reporting: return INT64_MIN;
+    case state::resting:
+    case state::connecting: return stopping_ ? INT64_MIN : at_time_;
+    default: break;
+    }
+    if (!session_) return INT64_MIN;
+    const bool sealed = at_ == state::sealing && durable_ >= leave_at_ &&
+                        session_->at() == wire::phase::idle;
+    const bool stop_due = stopping_ && at_ != state::leaving && !session_stopping_;
+    if (lost_ || sealed || stop_due) return INT64_MIN;
+    const std::int64_t at = session_->deadline();
+    return at_ == state::opening && at_time_ < at ? at_time_ : at;
+}
+
+inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant now) noexcept {
+    for (;;) {
+        switch (at_) {
+        case state::over: in = {}; return std::nullopt;
+        case state::dropping:
+            session_.reset();
+            lost_ = false;
+            in = {};
+            at_ = state::reporting;
+            if (dropped_) continue;
+            dropped_ = true;
+            return event(disconnect_wanted{});
+        case state::reporting: return conclude(now);
+        case state::resting:
+            if (stopping_) {
+                at_ = state::reporting;
+                continue;
+            }
+            return now.steady >= at_time_ ? connect(now) : std::nullopt;
+        case state::connecting:
+            if (!stopping_ && now.steady < at_time_) return std::nullopt;
+            drop(errc::connect_timeout);
+            continue;
+        default: break;
+        }
+        if (!session_) session_.emplace(connection_, room_);
+        if (lost_) {
+            drop(errc::connection_lost);
+            continue;
+        }
+        keep_time(now);
+        if (at_ == state::dropping) continue;
+        const auto told = session_->poll(in, now);
+        if (!told) {
+            if (at_ < state::opening || at_ >= state::dropping) continue;
+            return std::nullopt;
+        }
+        if (const auto passed = heard(*told, now)) return passed;
+    }
+}
+
+inline std::optional<wal_receiver::event> wal_receiver::connect(instant now) noexcept {
+    connection_ = options_.connection;
+    if (alternative_) connection_.tls = *options_.alternative_tls;
+    admitted_ = false;
+    at_time_ = later(now.steady, connection_.connect_timeout);
+    at_ = state::connecting;
+    reason_ = {};
+    has_sqlstate_ = command_failed_ = permanent_ = clean_ = lost_ = session_stopping_ = false;
+    streaming_since_ = never;
+    dropped_ = false;
+    if (!alternative_) ++attempts_;
+    return event(connect_wanted{attempts_});
+}
+
+inline errc wal_receiver::connected() noexcept {
+    if (at_ != state::connecting) return errc::not_now;
+    at_ = state::opening;
+    return errc::none;
+}
+
+inline errc wal_receiver::connect_failed() noexcept {
+    if (at_ != state::connecting) return errc::not_now;
+    admitted_ = true; // encryption has nothing to do with it
+    drop(errc::connection_lost);
+    return errc::none;
+}
+
+// Time that is not the session's own: a stop that was asked for, and the sealing of a timeline.
+inline void wal_receiver::keep_time(instant now) noexcept {
+    if (at_ == state::opening && now.steady >= at_time_) drop(errc::connect_timeout);
+    if (stopping_ && at_ < state::leaving && !session_stopping_) {
+        session_stopping_ = session_->stop() == errc::none;
+        if (!session_stopping_) leave();
+        return;
+    }
+    // The primary that has moved on says anew where it is, as its end is behind ours by now.
+    if (at_ == state::sealing && durable_ >= leave_at_ && session_->at() == wire::phase::idle)
+        ask(state::identifying, wire::identify_system{});
+}
+
+inline std::optional<wal_receiver::event> wal_receiver::heard(const session::event& told,
+                                                              instant now) noexcept {
+    return std::visit(
+        [&]<class Told>(const Told& said) noexcept -> std::optional<event> {
+            using std::is_same_v;
+            if constexpr (is_same_v<Told, ready>) {
+                admitted_ = true;
+                return heard_ready(now);
+            } else if constexpr (is_same_v<Told, password_wanted>) {
+                admitted_ = true;
+                return event(said);
+            } else if constexpr (is_same_v<Told, system_identified>) {
+                return identified(said);
+            } else if constexpr (is_same_v<Told, setting_shown>) {
+                return measured(said.value);
+            } else if constexpr (is_same_v<Told, slot_read>) {
+                return slot_found(said);
+            } else if constexpr (is_same_v<Told, history_read>) {
+                return history_heard(said);
+            } else if constexpr (is_same_v<Told, streaming_started>) {
+                at_ = state::streaming;
+                streaming_since_ = now.steady;
+                return event(following{timeline_, said.start});
+            } else if constexpr (is_same_v<Told, timeline_ended>) {
+                timeline_ = said.next;
+                leave_at_ = said.switch_point;
+                if (said.switch_point < durable_) durable_ = said.switch_point;
+                return event(said);
+            } else if constexpr (is_same_v<Told, streaming_ended>) {
+                clean_ = true;
+                if (said.cause == streaming_end::timeline_ended) at_ = state::sealing;
+                return std::nullopt;
+            } else if constexpr (is_same_v<Told, server_error>) {
+                return server_failed(said);
+            } else if constexpr (is_same_v<Told, closed>) {
+                if (said.cause == closing::fatal_error)
+                    at_ = state::dropping;
+                else
+                    drop(errc::none);
+                return std::nullopt;
+            } else if constexpr (is_same_v<Told, failed>) {
+                drop(said.reason.code);
+                reason_ = said.reason;
+                return std::nullopt;
+            } else if constexpr (std::is_constructible_v<event, const Told&>) {
+                return event(said);
+            } else {
+                return std::nullopt; // of no interest to whoever only follows
+            }
+        },
+        told);
+}
+
+inline std::optional<wal_receiver::event> wal_receiver::heard_ready(instant now) noexcept {
+    // An error ended the command, or the server ended the stream for no reason that we know.
+    if (stopping_ || command_failed_ || at_ == state::streaming) {
+        leave();
+        return std::nullopt;
+    }
+    switch (at_) {
+    case state::opening: ask(state::identifying, wire::identify_system{}); break;
+    case state::identifying:
+        if (measured_)
+            proceed();
+        else
+            ask(state::measuring, wire::show{"wal_segment_size"});
+        break;
+    case state::measuring:
+        at_ = state::placing;
+        return event(placement_wanted{system_identifier_, server_timeline_, server_end_,
+                                      segment_size_});
+    case state::sealing: keep_time(now); break;
+    default: proceed();
+    }
+    return std::nullopt;
+}
+
+// IDENTIFY_SYSTEM: whether this is the cluster, and the server, that we follow.
+inline std::optional<wal_receiver::event>
+wal_receiver::identified(const system_identified& system) noexcept {
+    const std::uint64_t expected = options_.system_identifier.value_or(system_identifier_);
+    if (expected != 0 && system.system_identifier != expected) {
+        drop(errc::system_identifier_mismatch);
+        return std::nullopt;
+    }
+    if (options_.timeline && *options_.timeline != system.timeline) {
+        drop(errc::timeline_mismatch);
+        return std::nullopt;
+    }
+    system_identifier_ = system.system_identifier;
+    server_timeline_ = system.timeline;
+    server_end_ = system.end;
+    return std::nullopt;
+}
+
+inline std::optional<wal_receiver::event> wal_receiver::measured(std::string_view size) noexcept {
+    const auto parsed = wal::segment_size::parse(size);
+    if (!parsed) {
+        drop(errc::segment_size_invalid);
+        return std::nullopt;
+    }
+    segment_size_ = *parsed;
+    measured_ = true;
+    return std::nullopt;
+}
+
+inline errc wal_receiver::place(const placement& here) noexcept {
+    if (at_ != state::placing) return errc::not_now;
+    if (!here.timeline.valid() || here.replayed > here.durable) return errc::argument_invalid;
+    timeline_ = here.timeline;
+    durable_ = here.durable;
+    replayed_ = here.replayed;
+    placed_ = true;
+    proceed();
+    return errc::none;
+}
+
+inline errc wal_receiver::place_anew() noexcept {
+    if (at_ != state::placing) return errc::not_now;
+    timeline_ = server_timeline_;
+    begin_ = wal::segment_start(server_end_, segment_size_);
+    placed_ = true;
+    const bool readable = session_->server_version() >= 15 ||
+                          options_.connection.dialect == dialect::aiondb;
+    if (!options_.slot.empty() && readable)
+        ask(state::reading_slot, wire::read_replication_slot{options_.slot});
+    else
+        proceed();
+    return errc::none;
+}
+
+// Where the slot keeps WAL from; a slot that keeps none yet leaves the start where it was.
+inline std::optional<wal_receiver::event>
+wal_receiver::slot_found(const slot_read& slot) noexcept {
+    if (slot.exists && slot.restart.valid()) {
+        begin_ = wal::segment_start(slot.restart, segment_size_);
+        if (slot.restart_timeline.valid()) timeline_ = slot.restart_timeline;
+    }
+    return std::nullopt;
+}
+
+// What to do next on a connection that is ready and knows the server: compare histories, keep our own,
+// then stream.
+inline void wal_receiver::proceed() noexcept {
+    if (!placed_) {
+        at_ = state::placing;
+        return;
+    }
+    if (timeline_ > server_timeline_) {
+        drop(errc::timeline_behind);
+        return;
+    }
+    if (timeline_ < server_timeline_ && at_ != state::checking && at_ != state::learning) {
+        ask(state::checking, wire::timeline_history{server_timeline_});
+        return;
+    }
+    if (timeline_.value > 1 && known_history_ != timeline_ && at_ != state::learning) {
+        ask(state::learning, wire::timeline_history{timeline_});
+        return;
+    }
+    start();
+}
+
+inline std::optional<wal_receiver::event>
+wal_receiver::history_heard(const history_read& history) noexcept {
+    const auto parsed = wal::history::parse(as_text(history.content), history.timeline);
+    if (!parsed) {
+        drop(parsed.code());
+        return std::nullopt;
+    }
+    const bool ours = history.timeline == timeline_;
+    if (!ours) {
+        if (const errc code = parsed->objection(timeline_, position()); code != errc::none) drop(code);
+        return std::nullopt;
+    }
+    known_history_ = timeline_;
+    return event(history);
+}
+
+inline void wal_receiver::start() noexcept {
+    const lsn from = wal::segment_start(position(), segment_size_);
+    if (timeline_ == server_timeline_ && from > server_end_) {
+        drop(errc::position_ahead);
+        return;
+    }
+    static_cast<void>(session_->resume(durable_, replayed_));
+    if (feedback_) session_->feedback(feedback_->xmin, feedback_->catalog_xmin);
+    ask(state::starting, wire::start_replication{options_.slot, from, timeline_});
+}
+
+inline void wal_receiver::ask(state next, const wire::command& command) noexcept {
+    at_ = next;
+    if (const errc code = session_->ask(command); code != errc::none) drop(code);
+}
+
+inline void wal_receiver::flushed(lsn end) noexcept {
+    if (session_) {
+        session_->flushed(end);
+        end = session_->acknowledged().flushed();
+    }
+    if (end > durable_) durable_ = end;
+}
+
+inline void wal_receiver::applied(lsn end) noexcept {
+    if (session_) {
+        session_->applied(end);
+        end = session_->acknowledged().applied();
+    }
+    if (end > replayed_ && end <= durable_) replayed_ = end;
+}
+
+// An error of the server's: its SQLSTATE says whether coming back is of use. The session goes on to
+// `ready`, or to `closed` where the error was fatal.
+inline std::optional<wal_receiver::event>
+wal_receiver::server_failed(const server_error& error) noexcept {
+    command_failed_ = true;
+    clean_ = false;
+    if (error.sqlstate.size() == sizeof sqlstate_) {
+        std::memcpy(sqlstate_, error.sqlstate.data(), sizeof sqlstate_);
+        has_sqlstate_ = true;
+        permanent_ = is_permanent(error.sqlstate);
+    }
+    return event(error);
+}
+
+inline void wal_receiver::leave() noexcept {
+    at_ = state::leaving;
+    if (session_->terminate() != errc::none) at_ = state::dropping;
+}
+
+inline void wal_receiver::drop(errc code) noexcept {
+    reason_ = {code, session_ ? session_->eaten() : 0};
+    permanent_ = permanent_ || is_permanent(code);
+    clean_ = clean_ && code == errc::none;
+    at_ = state::dropping;
+}
+
+// The last word of a connection, and what comes of it.
+inline std::optional<wal_receiver::event> wal_receiver::conclude(instant now) noexcept {
+    if (stopping_) {
+        at_ = state::over;
+        return event(stopped{});
+    }
+    const cause why{reason_, has_sqlstate_ ? std::string_view(sqlstate_, sizeof sqlstate_)
+                                           : std::string_view{}};
+    if (!admitted_ && !alternative_ && options_.alternative_tls) {
+        alternative_ = true;
+        return connect(now);
+    }
+    alternative_ = false;
+    if (permanent_ || !options_.retry) {
+        at_ = state::over;
+        return event(given_up{why});
+    }
+    // A stream that lasted is as good as one that ended cleanly: whatever ended it is new.
+    const bool lasted = streaming_since_ != never &&
+                        now.steady - streaming_since_ >= options_.backoff_longest;
+    if (clean_ || lasted) {
+        backoff_.reset();
+        attempts_ = 0;
+    }
+    at_time_ = later(now.steady, backoff_.next());
+    at_ = state::resting;
+    return event(retrying{why, at_time_});
+}
+
+} // namespace walwire::replica

@@ -1,0 +1,70 @@
+// walwire: the library's own program, over poll(2) and plain files.
+//
+// It exits with 0 when it did what it was asked, and with 1 and one line on standard error when not.
+#include <cstdio>
+#include <exception>
+#include <span>
+#include <string_view>
+
+#include <walwire/version.hpp>
+
+#include "arguments.hpp"
+#include "failure.hpp"
+#include "identify.hpp"
+#include "messages.hpp"
+#include "receive.hpp"
+
+namespace {
+
+constexpr const char* usage =
+    R"(walwire speaks PostgreSQL's replication protocol.
+
+  walwire receive -d CONNINFO -D DIR [option...]   follow a server and keep its WAL in DIR
+      -S, --slot NAME            use this replication slot
+          --create-slot          create it first; without -D, do only that
+          --if-not-exists        and do not mind if it is there
+      -s, --status-interval SEC  report at least this often (10; 0: only when asked)
+      -E, --endpos LSN           stop when WAL up to LSN is there
+          --synchronous          sync and report each piece at once
+      -n, --no-loop              give up at the first failure
+          --metrics FILE         keep figures for Prometheus in FILE
+      -v, --verbose              say more
+  walwire identify -d CONNINFO                     who is there: system, timeline, position
+
+  CONNINFO is libpq's: "host=db port=5432 user=replicator sslmode=verify-full", or a postgresql:// URI.
+  Passwords come from it, from PGPASSWORD or from a password file.
+)";
+
+int run(std::span<char*> words) {
+    const std::string_view verb = words.empty() ? std::string_view{} : words.front();
+    if (verb == "--help" || verb == "-?" || verb == "help") {
+        std::fputs(usage, stdout);
+        return 0;
+    }
+    if (verb == "--version" || verb == "-V") {
+        std::printf("walwire %s\n", walwire::version_text.data());
+        return 0;
+    }
+    if (verb == "receive") {
+        posix::receive(posix::parse_receive(words.subspan(1)));
+    } else if (verb == "identify") {
+        posix::identify(posix::parse_identify(words.subspan(1)));
+    } else {
+        std::fputs(usage, stderr);
+        return 1;
+    }
+    return 0;
+}
+
+} // namespace
+
+int main(int count, char** words) {
+    try {
+        return run(std::span(words, static_cast<std::size_t>(count)).subspan(1));
+    } catch (const posix::usage_error& error) {
+        posix::say(std::string(error.what()) + " (try walwire --help)");
+    } catch (const std::exception& error) {
+        posix::say(error.what());
+    }
+    return 1;
+}
