@@ -429,8 +429,8 @@ class conninfo_parser {
     const conninfo_row* row_ = nullptr; // the keyword being assigned
     bool behind_password_ = false;      // it is the password, or the one before was
     tls_support tls_;
-    std::array<std::uint32_t, static_cast<std::size_t>(keyword::count)>
-        where_; // of values, or absent
+    // Where the value of each keyword begins in the text, or absent.
+    std::array<std::uint32_t, static_cast<std::size_t>(keyword::count)> where_;
     conninfo info_;
     conninfo_error error_;
 };

@@ -242,9 +242,10 @@ class decimal_text {
     std::size_t first_ = digits_.size();
 };
 
-// Quoted unless every character is one that means only itself wherever it stands.
+// Quoted unless every character is one that means only itself wherever it stands. Never empty: what
+// is not set is not printed.
 inline void put_conninfo_value(writer& out, std::string_view value) noexcept {
-    bool plain = !value.empty();
+    bool plain = true;
     for (const char c : value) {
         const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         const bool digit = c >= '0' && c <= '9';

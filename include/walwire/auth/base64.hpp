@@ -33,10 +33,10 @@ inline void put_base64(writer& out, bytes data) noexcept {
         std::uint32_t group = 0;
         for (std::size_t i = 0; i < 3; ++i)
             group = group << 8 | (i < data.size() ? std::to_integer<std::uint32_t>(data[i]) : 0);
-        char text[4];
-        for (std::size_t i = 0; i < 4; ++i)
-            text[i] = i <= data.size() ? digits[group >> (18 - 6 * i) & 0x3f] : '=';
-        out.append(std::string_view(text, 4));
+        for (std::size_t i = 0; i < 4; ++i) {
+            const char digit = i <= data.size() ? digits[group >> (18 - 6 * i) & 0x3f] : '=';
+            out.u8(static_cast<std::uint8_t>(digit));
+        }
     }
 }
 
@@ -52,9 +52,9 @@ constexpr std::uint32_t base64_digit(char c) noexcept {
 
 } // namespace detail
 
-// The bytes that the text stands for, written to the front of `room`. base64_invalid if it is no
-// canonical base64; argument_too_long if they do not fit.
-inline result<bytes> parse_base64(std::string_view text, mutable_bytes room) noexcept {
+// Writes the bytes that the text stands for to the front of `room` and says how many they are.
+// base64_invalid if it is no canonical base64; argument_too_long if they do not fit.
+inline result<std::size_t> parse_base64(std::string_view text, mutable_bytes room) noexcept {
     if (text.size() % 4 != 0) return errc::base64_invalid;
     std::size_t size = 0;
     for (; !text.empty(); text.remove_prefix(4)) {
@@ -71,7 +71,7 @@ inline result<bytes> parse_base64(std::string_view text, mutable_bytes room) noe
         for (std::size_t i = 0; i < 3 - padding; ++i)
             room[size++] = static_cast<std::byte>(group >> (16 - 8 * i) & 0xff);
     }
-    return bytes(room.first(size));
+    return size;
 }
 
 } // namespace walwire::auth

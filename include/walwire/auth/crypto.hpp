@@ -17,7 +17,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <initializer_list>
 
 #include "../bytes.hpp"
 #include "../error.hpp"
@@ -27,22 +27,22 @@ namespace walwire::auth {
 using md5_digest = std::array<std::byte, 16>;
 using sha256_digest = std::array<std::byte, 32>;
 
+// What is hashed: each part behind the one before.
+using parts = std::initializer_list<bytes>;
+
 struct crypto {
     void* context = nullptr;
 
     // Fills `out` with bytes that nobody can predict.
     bool (*random)(void* context, mutable_bytes out) noexcept = nullptr;
-    bool (*md5)(void* context, std::span<const bytes> parts,
-                std::span<std::byte, 16> out) noexcept = nullptr;
-    bool (*sha256)(void* context, std::span<const bytes> parts,
-                   std::span<std::byte, 32> out) noexcept = nullptr;
-    bool (*hmac_sha256)(void* context, bytes key, std::span<const bytes> parts,
-                        std::span<std::byte, 32> out) noexcept = nullptr;
-    // RFC 8018 with HMAC-SHA-256 and 32 bytes of output. This is where SCRAM's time goes; a
-    // provider that keeps the two keyed states instead of keying every round is three times as
-    // fast.
+    bool (*md5)(void* context, parts message, md5_digest& out) noexcept = nullptr;
+    bool (*sha256)(void* context, parts message, sha256_digest& out) noexcept = nullptr;
+    bool (*hmac_sha256)(void* context, bytes key, parts message,
+                        sha256_digest& out) noexcept = nullptr;
+    // RFC 8018 with HMAC-SHA-256 and 32 bytes of output. This is where SCRAM's time goes; a provider
+    // that keeps the two keyed states instead of keying every round is three times as fast.
     bool (*pbkdf2_sha256)(void* context, bytes password, bytes salt, std::uint32_t iterations,
-                          std::span<std::byte, 32> out) noexcept = nullptr;
+                          sha256_digest& out) noexcept = nullptr;
 };
 
 // The same five, with what was missing or failed as a code.
@@ -51,20 +51,19 @@ inline errc random(const crypto& with, mutable_bytes out) noexcept {
     return with.random(with.context, out) ? errc::none : errc::crypto_failed;
 }
 
-inline errc md5(const crypto& with, std::span<const bytes> parts, md5_digest& out) noexcept {
+inline errc md5(const crypto& with, parts message, md5_digest& out) noexcept {
     if (with.md5 == nullptr) return errc::crypto_missing;
-    return with.md5(with.context, parts, out) ? errc::none : errc::crypto_failed;
+    return with.md5(with.context, message, out) ? errc::none : errc::crypto_failed;
 }
 
-inline errc sha256(const crypto& with, std::span<const bytes> parts, sha256_digest& out) noexcept {
+inline errc sha256(const crypto& with, parts message, sha256_digest& out) noexcept {
     if (with.sha256 == nullptr) return errc::crypto_missing;
-    return with.sha256(with.context, parts, out) ? errc::none : errc::crypto_failed;
+    return with.sha256(with.context, message, out) ? errc::none : errc::crypto_failed;
 }
 
-inline errc hmac_sha256(const crypto& with, bytes key, std::span<const bytes> parts,
-                        sha256_digest& out) noexcept {
+inline errc hmac_sha256(const crypto& with, bytes key, parts message, sha256_digest& out) noexcept {
     if (with.hmac_sha256 == nullptr) return errc::crypto_missing;
-    return with.hmac_sha256(with.context, key, parts, out) ? errc::none : errc::crypto_failed;
+    return with.hmac_sha256(with.context, key, message, out) ? errc::none : errc::crypto_failed;
 }
 
 inline errc pbkdf2_sha256(const crypto& with, bytes password, bytes salt, std::uint32_t iterations,

@@ -15,7 +15,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <cstring>
 #include <string_view>
 
 #include "../bytes.hpp"
@@ -41,25 +41,24 @@ inline void put_hex(writer& out, bytes data) noexcept {
 // The answer to AuthenticationMD5Password, without the NUL that ends it on the wire.
 // crypto_missing, or crypto_failed, which is also what a libcrypto in FIPS mode comes to.
 inline errc md5_answer(const crypto& with, std::string_view user, std::string_view password,
-                       std::span<const std::byte, 4> salt,
-                       std::span<char, md5_answer_size> out) noexcept {
+                       const std::array<std::byte, 4>& salt,
+                       std::array<char, md5_answer_size>& out) noexcept {
     md5_digest digest{};
     std::array<std::byte, 2 * sizeof digest>
         hex{}; // what the server stores: as good as the password
-    const bytes inner[] = {as_bytes(password), as_bytes(user)};
-    errc code = md5(with, inner, digest);
+    errc code = md5(with, {as_bytes(password), as_bytes(user)}, digest);
     if (code == errc::none) {
         writer text(hex);
         detail::put_hex(text, digest);
-        const bytes outer[] = {hex, salt};
-        code = md5(with, outer, digest);
-        wipe(hex);
+        code = md5(with, {hex, salt}, digest);
     }
     if (code == errc::none) {
-        writer text(std::as_writable_bytes(out));
-        text.append("md5");
+        writer text(hex);
         detail::put_hex(text, digest);
+        std::memcpy(out.data(), "md5", 3);
+        std::memcpy(out.data() + 3, hex.data(), hex.size());
     }
+    wipe(hex);
     wipe(digest);
     return code;
 }

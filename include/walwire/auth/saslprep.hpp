@@ -21,9 +21,9 @@
 // Source of truth: RFC 4013 and RFC 3454; UAX 15 for NFKC; libpq's behaviour where they differ.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 #include "../bytes.hpp"
@@ -32,11 +32,11 @@
 
 namespace walwire::auth {
 
-// A scratch of so many characters suffices for every password of `size` bytes: U+FDFA, the worst,
-// turns three bytes into eighteen characters. Ordinary text needs less than two a byte, ASCII none
-// at all.
+// A scratch of so many bytes suffices for every password of `size` bytes: each character takes four,
+// and U+FDFA, the worst, turns three bytes into eighteen characters. Ordinary text needs less than two
+// characters a byte, ASCII none at all.
 constexpr std::size_t saslprep_scratch_size(std::size_t size) noexcept {
-    return 6 * size;
+    return 24 * size;
 }
 
 namespace detail {
@@ -93,9 +93,10 @@ class table_cursor {
 };
 
 // The last line that begins at or before `code`, or null.
-inline const table_line* line_of(std::span<const table_line> table, char32_t code) noexcept {
+template <std::size_t Size>
+const table_line* line_of(const table_line (&table)[Size], char32_t code) noexcept {
     std::size_t low = 0;
-    for (std::size_t high = table.size(); low < high;) {
+    for (std::size_t high = Size; low < high;) {
         const std::size_t middle = low + (high - low) / 2;
         if (table[middle].first <= code)
             low = middle + 1;
@@ -167,7 +168,7 @@ inline char32_t compose(char32_t first, char32_t second) noexcept {
 // that sorting and composing look no class up twice.
 class normalization {
   public:
-    explicit normalization(std::span<char32_t> scratch) noexcept : scratch_(scratch) {}
+    explicit normalization(mutable_bytes scratch) noexcept : scratch_(scratch) {}
 
     // Appends a character in its full compatibility decomposition.
     void append(char32_t code) noexcept {
@@ -195,11 +196,11 @@ class normalization {
     // Behind each starter, marks are ordered by their class; those of one class keep their order.
     void order() noexcept {
         for (std::size_t i = 1; i < size_; ++i) {
-            const char32_t mark = scratch_[i];
+            const char32_t mark = at(i);
             std::size_t to = i;
-            for (; mark >> 24 != 0 && to > 0 && scratch_[to - 1] >> 24 > mark >> 24; --to)
-                scratch_[to] = scratch_[to - 1];
-            scratch_[to] = mark;
+            for (; mark >> 24 != 0 && to > 0 && at(to - 1) >> 24 > mark >> 24; --to)
+                set(to, at(to - 1));
+            set(to, mark);
         }
     }
 
@@ -209,11 +210,11 @@ class normalization {
         std::size_t kept = 0, starter = 0;
         bool any = false;
         for (std::size_t i = 0; i < size_; ++i) {
-            const char32_t next = scratch_[i];
-            if (any && (starter + 1 == kept || scratch_[kept - 1] >> 24 < next >> 24)) {
-                const char32_t joined = compose(scratch_[starter], next & 0xffffff);
+            const char32_t next = at(i);
+            if (any && (starter + 1 == kept || at(kept - 1) >> 24 < next >> 24)) {
+                const char32_t joined = compose(at(starter), next & 0xffffff);
                 if (joined != no_code_point) {
-                    scratch_[starter] = joined; // every composite is a starter
+                    set(starter, joined); // every composite is a starter
                     continue;
                 }
             }
@@ -221,26 +222,25 @@ class normalization {
                 starter = kept;
                 any = true;
             }
-            scratch_[kept++] = next;
+            set(kept++, next);
         }
         size_ = kept;
     }
 
     // As UTF-8, over the characters themselves: none needs more than the four bytes it stands in.
     std::string_view encode() noexcept {
-        const auto room = std::as_writable_bytes(scratch_);
         std::size_t size = 0;
         for (std::size_t i = 0; i < size_; ++i)
-            size += put_code_point(room.data() + size, scratch_[i] & 0xffffff);
-        return as_text(room.first(size));
+            size += put_code_point(scratch_.data() + size, at(i) & 0xffffff);
+        return as_text(scratch_.first(size));
     }
 
     bool ok() const noexcept { return ok_; }
 
   private:
     void push(char32_t code) noexcept {
-        ok_ = ok_ && size_ < scratch_.size();
-        if (ok_) scratch_[size_++] = code | combining_class_of(code) << 24;
+        ok_ = ok_ && size_ < scratch_.size() / 4;
+        if (ok_) set(size_++, code | combining_class_of(code) << 24);
     }
     void append_hangul(char32_t code) noexcept {
         const char32_t index = code - hangul_syllables;
@@ -249,7 +249,14 @@ class normalization {
         if (index % hangul_per_vowel != 0) push(hangul_tails + index % hangul_per_vowel);
     }
 
-    std::span<char32_t> scratch_;
+    char32_t at(std::size_t index) const noexcept {
+        return load<std::uint32_t, std::endian::native>(scratch_.data() + 4 * index);
+    }
+    void set(std::size_t index, char32_t code) noexcept {
+        store<std::uint32_t, std::endian::native>(scratch_.data() + 4 * index, code);
+    }
+
+    mutable_bytes scratch_;
     std::size_t size_ = 0;
     bool ok_ = true;
 };
@@ -286,7 +293,7 @@ inline bool can_be_prepared(std::string_view text) noexcept {
 // The prepared password: `password` itself, or a text inside `scratch`, which the caller wipes.
 // argument_too_long if the scratch is too small, which saslprep_scratch_size rules out.
 inline result<std::string_view> saslprep(std::string_view password,
-                                         std::span<char32_t> scratch) noexcept {
+                                         mutable_bytes scratch) noexcept {
     if (detail::is_ascii(password) || !detail::can_be_prepared(password)) return password;
     detail::normalization text(scratch);
     for (std::string_view rest = password; !rest.empty();) {

@@ -23,7 +23,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 #include <string_view>
 
 #include "../bytes.hpp"
@@ -43,11 +42,13 @@ inline constexpr std::size_t scram_nonce_size_max = 64;
 
 // Fresh text for start(): 18 random bytes in base64, as libpq's.
 inline constexpr std::size_t nonce_size = base64_text_size(18);
-inline errc make_nonce(const crypto& with, std::span<char, nonce_size> out) noexcept {
+inline errc make_nonce(const crypto& with, std::array<char, nonce_size>& out) noexcept {
     std::array<std::byte, 18> raw{};
     if (const errc code = random(with, raw); code != errc::none) return code;
-    writer text(std::as_writable_bytes(out));
-    put_base64(text, raw);
+    std::array<std::byte, nonce_size> text{};
+    writer room(text);
+    put_base64(room, raw);
+    std::memcpy(out.data(), text.data(), out.size());
     return errc::none;
 }
 
@@ -185,7 +186,7 @@ class scram_client {
         const auto derive = [&](const scram_server_first& first, scram_keys& keys) noexcept {
             std::array<std::byte, scram_salt_size_max> room;
             const auto salt = parse_base64(first.salt, room);
-            return derive_keys(with, password, *salt, first.iterations, keys);
+            return derive_keys(with, password, bytes(room).first(*salt), first.iterations, keys);
         };
         return answer_with(with, server_first, iterations_max, out, derive);
     }
@@ -266,9 +267,9 @@ class scram_client {
                scram_keys& keys, writer& out) noexcept {
         writer message = out;
         put_without_proof(message, both_nonces);
-        const bytes said[] = {as_bytes(bare_), as_bytes(nonce()),
-                              as_bytes(","),   as_bytes(server_first),
-                              as_bytes(","),   message.written().subspan(out.size())};
+        const parts said = {as_bytes(bare_), as_bytes(nonce()),
+                            as_bytes(","),   as_bytes(server_first),
+                            as_bytes(","),   message.written().subspan(out.size())};
         secret_digest stored_key, client_signature;
         sha256_digest signature{};
         errc code = derive_stored_key(with, keys.client.value, stored_key.value);

@@ -19,8 +19,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
-#include <span>
 #include <string_view>
 
 #include "../bytes.hpp"
@@ -37,8 +35,8 @@ namespace walwire::auth {
 inline constexpr std::size_t scram_salt_size = 16;
 inline constexpr std::uint32_t scram_iterations = 4096;
 
-// A longer password that is not ASCII is refused, since preparing it takes four bytes of stack for
-// each of these characters; there is no limit for others.
+// A password of more characters that is not ASCII is refused, since preparing it takes four bytes of
+// stack for each; there is no limit for others.
 inline constexpr std::size_t password_characters_max = 2048;
 
 // Both halves of what the password gives. They are as good as the password to this one verifier.
@@ -51,11 +49,11 @@ namespace detail {
 
 inline errc salt_password(const crypto& with, std::string_view password, bytes salt,
                           std::uint32_t iterations, sha256_digest& out) noexcept {
-    char32_t scratch[password_characters_max]; // deliberately not set to anything
+    std::byte scratch[4 * password_characters_max]; // deliberately not set to anything
     const auto prepared = saslprep(password, scratch);
     errc code = prepared.code();
     if (prepared) code = pbkdf2_sha256(with, as_bytes(*prepared), salt, iterations, out);
-    if (!is_ascii(password)) wipe(std::as_writable_bytes(std::span(scratch)));
+    if (!is_ascii(password)) wipe(scratch);
     return code;
 }
 
@@ -67,19 +65,17 @@ inline errc derive_keys(const crypto& with, std::string_view password, bytes sal
                         std::uint32_t iterations, scram_keys& keys) noexcept {
     secret_digest salted;
     errc code = detail::salt_password(with, password, salt, iterations, salted.value);
-    const bytes client_key = as_bytes("Client Key"), server_key = as_bytes("Server Key");
     if (code == errc::none)
-        code = hmac_sha256(with, salted.value, {&client_key, 1}, keys.client.value);
+        code = hmac_sha256(with, salted.value, {as_bytes("Client Key")}, keys.client.value);
     if (code == errc::none)
-        code = hmac_sha256(with, salted.value, {&server_key, 1}, keys.server.value);
+        code = hmac_sha256(with, salted.value, {as_bytes("Server Key")}, keys.server.value);
     return code;
 }
 
 // The stored key: what a server keeps in the place of the client key, and compares a proof with.
 inline errc derive_stored_key(const crypto& with, const sha256_digest& client_key,
                               sha256_digest& stored_key) noexcept {
-    const bytes part = client_key;
-    return sha256(with, {&part, 1}, stored_key);
+    return sha256(with, {client_key}, stored_key);
 }
 
 // One that a server looks up by its user's name.
@@ -98,9 +94,8 @@ struct scram_verifier {
 inline result<scram_verifier> make_verifier(const crypto& with, std::string_view password,
                                             bytes salt, std::uint32_t iterations) noexcept {
     scram_verifier made;
-    constexpr auto iterations_max = std::numeric_limits<std::int32_t>::max(); // PostgreSQL's
     if (salt.empty() || salt.size() > made.salt.size()) return errc::argument_invalid;
-    if (iterations == 0 || iterations > iterations_max) return errc::argument_invalid;
+    if (iterations == 0 || iterations > INT32_MAX) return errc::argument_invalid;
     scram_keys keys;
     errc code = derive_keys(with, password, salt, iterations, keys);
     if (code == errc::none) code = derive_stored_key(with, keys.client.value, made.stored_key);
@@ -130,7 +125,7 @@ inline bool is_positive_number(std::string_view text) noexcept {
 
 inline bool parse_digest(std::string_view text, sha256_digest& out) noexcept {
     const auto parsed = parse_base64(text, out);
-    return parsed && parsed->size() == out.size();
+    return parsed && *parsed == out.size();
 }
 
 } // namespace detail
@@ -144,8 +139,8 @@ inline result<scram_verifier> parse_verifier(std::string_view text) noexcept {
     if (!count || !detail::is_positive_number(iterations)) return errc::scram_verifier_invalid;
     parsed.iterations = static_cast<std::uint32_t>(*count);
     const auto salt = parse_base64(detail::take_until(text, '$'), parsed.salt);
-    if (!salt || salt->empty()) return errc::scram_verifier_invalid;
-    parsed.salt_size = static_cast<std::uint8_t>(salt->size());
+    if (!salt || *salt == 0) return errc::scram_verifier_invalid;
+    parsed.salt_size = static_cast<std::uint8_t>(*salt);
     if (!detail::parse_digest(detail::take_until(text, ':'), parsed.stored_key) ||
         !detail::parse_digest(text, parsed.server_key))
         return errc::scram_verifier_invalid;

@@ -100,8 +100,7 @@ class positions {
     // middle of it. A physical stream is sent every byte, so an end that it has not received is one
     // that it lacks.
     constexpr bool idle(lsn server_end, idle_advance policy) noexcept {
-        if (policy == idle_advance::never || applied_ != written_ || flushed_ != written_)
-            return false;
+        if (policy == idle_advance::never || applied_ != written_) return false;
         if (!received(server_end)) return false;
         flushed_ = applied_ = written_;
         return true;

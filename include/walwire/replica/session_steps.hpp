@@ -181,7 +181,11 @@ inline step session::heard(const wire::piece& got) noexcept {
     case wire::message::copy_done_out:
         if (!got.data.empty()) return {errc::malformed_message, {}};
         if (stream_.stopping()) end_ = streaming_end::stopped;
-        if (before == wire::phase::copy_both) stream_.finish();
+        // Ours follows at once, as the server says nothing more before it.
+        if (before == wire::phase::copy_both) {
+            stream_.finish();
+            stream_.say(talk_, out_, now_);
+        }
         return {};
     case wire::message::copy_in_response:
     case wire::message::copy_out_response: return {errc::unexpected_message, {}};

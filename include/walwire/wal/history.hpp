@@ -94,7 +94,7 @@ constexpr std::optional<history_entry> parse_history_line(std::string_view line)
     return history_entry{*timeline, *switch_point, line};
 }
 
-// Walks over the entries of a text; stops at the end and at a line that is none.
+// Walks over the entries of a text. Nothing comes at its end, and at a line that is malformed().
 class history_cursor {
   public:
     constexpr explicit history_cursor(std::string_view text) noexcept : rest_(text) {}
@@ -110,7 +110,6 @@ class history_cursor {
             if (line.empty() || line.front() == '#') continue;
             const auto entry = parse_history_line(line);
             malformed_ = !entry;
-            if (malformed_) rest_ = {};
             return entry;
         }
         return std::nullopt;

@@ -18,6 +18,7 @@
 // 12 to 18.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -147,7 +148,10 @@ struct plugin_option {
 class plugin_options {
   public:
     constexpr plugin_options() noexcept = default;
-    constexpr plugin_options(std::span<const plugin_option> given) noexcept : given_(given) {}
+    // A span, an array, a vector of them, which must outlive the command.
+    template <class List>
+    requires std::convertible_to<const List&, std::span<const plugin_option>>
+    constexpr plugin_options(const List& given) noexcept : given_(given) {}
 
     static constexpr plugin_options packed(std::string_view text) noexcept {
         plugin_options options;

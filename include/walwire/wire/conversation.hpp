@@ -248,8 +248,8 @@ inline constexpr transition transitions[] = {
     {p::copy_in, m::copy_data_in, p::copy_in},
     {p::copy_in, m::copy_done_in, p::copied_in},
     {p::copy_in, m::copy_fail, p::copied_in},
-    {p::copy_in, m::flush, p::copy_in},
-    {p::copy_in, m::sync, p::copy_in},
+    {p::copy_in, m::flush, p::copy_in, late}, // they mean nothing in a copy, and something else
+    {p::copy_in, m::sync, p::copy_in, late},  // behind one that failed meanwhile
     {p::copied_in, m::command_complete, p::answered},
     {p::copy_out, m::copy_data_out, p::copy_out},
     {p::copy_out, m::copy_done_out, p::asked},
@@ -267,6 +267,7 @@ inline constexpr transition transitions[] = {
     {p::client_finished, m::command_complete, p::copy_answered},
     {p::server_finished, m::copy_data_in, p::server_finished},
     {p::server_finished, m::copy_done_in, p::both_finished},
+    {p::server_finished, m::command_complete, p::copy_answered},
     {p::server_finished, m::copy_data_out, p::server_finished, late}, // a last keepalive
     {p::both_finished, m::copy_data_out, p::both_finished, late},
     {p::both_finished, m::row_description, p::next_timeline},
@@ -372,7 +373,7 @@ class conversation {
         return errc::none;
     }
 
-    // Whether what comes next from the other end is to be passed over.
+    // Whether it is to be passed over if it comes now from the other end: to be asked before receive().
     bool is_late(message said) const noexcept {
         return next(said) != detail::lookup::none &&
                (next(said) & detail::lookup::late_bit) != 0;

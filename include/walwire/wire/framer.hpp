@@ -49,9 +49,14 @@ struct piece {
 
 class framer {
   public:
+    // What the stash must hold whatever the limits are: a header and the largest head.
+    static constexpr std::size_t stash_size_least = header_size + wal_data_head_size;
+
+    // A stash below stash_size_least refuses everything with memory_too_small.
     explicit framer(mutable_bytes stash) noexcept : stash_(stash) {}
 
-    // The next piece off the front of `in`. Views in it live until the next call.
+    // The next piece off the front of `in`. Views in it live until the next call. Between two pieces of
+    // one message, and while a part of one is held, the rule must stay the same.
     piece next(bytes& in, const framing& rule) noexcept {
         if (left_ > 0) return next_run(in);
         return gather(in, header_size, rule);
@@ -73,7 +78,7 @@ class framer {
     // Whether nothing of a message has been taken without being delivered.
     bool at_boundary() const noexcept { return held_ == 0 && left_ == 0; }
 
-    // Where in the stream the piece delivered last began, and how far the stream was taken.
+    // Where in the stream the message began that the last piece is of, and how far the stream was taken.
     std::uint64_t began() const noexcept { return began_; }
     std::uint64_t eaten() const noexcept { return eaten_; }
 
@@ -107,6 +112,7 @@ class framer {
     // more can be said, given the `have` first ones. 0: refused, and code_ says why.
     std::size_t wanted(const std::byte* front, std::size_t have, std::size_t header,
                        const framing& rule) noexcept {
+        if (stash_.size() < stash_size_least) return refuse(errc::memory_too_small);
         if (have < header) return header;
         const auto length = load<std::uint32_t>(front + header - length_size);
         if (length < length_size) return refuse(errc::length_invalid);
@@ -114,14 +120,14 @@ class framer {
         const bool copy = header == header_size && front[0] == std::byte{copy_data_tag};
         if (copy && rule.content != copy_content::whole) {
             if (body > rule.copy_data_size_max) return refuse(errc::copy_data_too_large);
-            if (body == 0) return header;
+            if (body == 0 || rule.content == copy_content::raw) return header;
             if (have < header + 1) return header + 1;
             const auto first = std::to_integer<std::uint8_t>(front[header]);
             const std::uint32_t head = copy_head_size(rule.content, first);
             if (head <= body) return header + head;
         }
         if (body > rule.message_size_max) return refuse(errc::message_too_large);
-        if (header + body > stash_.size()) return refuse(errc::message_too_large);
+        if (body > stash_.size() - header) return refuse(errc::message_too_large);
         return header + body;
     }
 

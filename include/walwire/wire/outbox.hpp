@@ -34,10 +34,12 @@ class outbox {
         return errc::none;
     }
 
-    // As put, for a message that holds a secret: its bytes are wiped once they are written.
+    // As put, for a message that holds a secret: its bytes are wiped once they are written, and at once
+    // when it was refused halfway.
     template <class Put>
     errc put_secret(Put&& put_into) noexcept {
         const errc code = put(put_into);
+        if (code != errc::none) wipe(room_.subspan(size_));
         secret_ = secret_ || code == errc::none;
         return code;
     }
