@@ -59,7 +59,9 @@ replica::options options_for(std::uint8_t choice) {
 // and so on: every word of the client's must find its place.
 class witness {
   public:
-    void heard(bytes server) { server_said_.insert(server_said_.end(), server.begin(), server.end()); }
+    void heard(bytes server) {
+        server_said_.insert(server_said_.end(), server.begin(), server.end());
+    }
     void secured() { static_cast<void>(talk_.receive(wire::message::encryption_done)); }
 
     void said(bytes client, lsn delivered) {
@@ -208,8 +210,10 @@ class run {
             std::holds_alternative<replica::failed>(told))
             ++ended_;
         if (const auto* failed = std::get_if<replica::failed>(&told))
-            events_ += std::to_string(failed->reason.offset) + std::string(text(failed->reason.code));
-        if (const auto* error = std::get_if<replica::server_error>(&told)) events_ += error->message;
+            events_ +=
+                std::to_string(failed->reason.offset) + std::string(text(failed->reason.code));
+        if (const auto* error = std::get_if<replica::server_error>(&told))
+            events_ += error->message;
         events_ += '<' + std::to_string(told.index()) + '>';
     }
 

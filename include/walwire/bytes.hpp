@@ -189,7 +189,8 @@ inline bool equal_in_constant_time(bytes a, bytes b) noexcept {
     if (a.size() != b.size()) return false;
     std::uint8_t difference = 0;
     for (std::size_t i = 0; i < a.size(); ++i)
-        difference = static_cast<std::uint8_t>(difference | std::to_integer<std::uint8_t>(a[i] ^ b[i]));
+        difference =
+            static_cast<std::uint8_t>(difference | std::to_integer<std::uint8_t>(a[i] ^ b[i]));
     return difference == 0;
 }
 

@@ -36,34 +36,34 @@ enum class errc : std::uint8_t {
     too_many,            // more of something than its limit allows
 
     // Start-up and encryption.
-    encryption_answer_invalid,  // neither yes, no nor an error after SSLRequest or GSSENCRequest
-    encryption_refused,         // the server has no TLS and the policy demands it
-    encryption_error_response,  // an error instead of an answer; its text is not to be trusted
-    bytes_before_encryption,    // plain bytes behind the answer: somebody may have injected them
-    negotiation_invalid,        // NegotiateProtocolVersion says what it must not
-    protocol_version_refused,   // the server speaks only versions below the lowest that we accept
-    backend_key_invalid,        // a cancel key of a length that this protocol version does not have
-    server_version_invalid,     // server_version is missing or not a version
+    encryption_answer_invalid, // neither yes, no nor an error after SSLRequest or GSSENCRequest
+    encryption_refused,        // the server has no TLS and the policy demands it
+    encryption_error_response, // an error instead of an answer; its text is not to be trusted
+    bytes_before_encryption,   // plain bytes behind the answer: somebody may have injected them
+    negotiation_invalid,       // NegotiateProtocolVersion says what it must not
+    protocol_version_refused,  // the server speaks only versions below the lowest that we accept
+    backend_key_invalid,       // a cancel key of a length that this protocol version does not have
+    server_version_invalid,    // server_version is missing or not a version
 
     // Authentication.
-    authentication_unknown,     // an authentication request this library does not speak
-    authentication_refused,     // the method is not among those that require_auth allows
-    authentication_incomplete,  // AuthenticationOk in the middle of an exchange
-    cleartext_refused,          // a cleartext password was asked for over an unencrypted link
-    channel_binding_missing,    // channel binding is required and was not, or could not be, done
-    sasl_mechanism_missing,     // none of the offered mechanisms can be used
-    scram_malformed,            // a SCRAM message that does not follow RFC 5802
-    scram_nonce_mismatch,       // the server's nonce does not continue ours
-    scram_iterations_refused,   // an iteration count of zero or above limits::scram_iterations_max
-    scram_signature_mismatch,   // the server does not know the password's verifier
-    scram_proof_mismatch,       // the client does not know the password
+    authentication_unknown,    // an authentication request this library does not speak
+    authentication_refused,    // the method is not among those that require_auth allows
+    authentication_incomplete, // AuthenticationOk in the middle of an exchange
+    cleartext_refused,         // a cleartext password was asked for over an unencrypted link
+    channel_binding_missing,   // channel binding is required and was not, or could not be, done
+    sasl_mechanism_missing,    // none of the offered mechanisms can be used
+    scram_malformed,           // a SCRAM message that does not follow RFC 5802
+    scram_nonce_mismatch,      // the server's nonce does not continue ours
+    scram_iterations_refused,  // an iteration count of zero or above limits::scram_iterations_max
+    scram_signature_mismatch,  // the server does not know the password's verifier
+    scram_proof_mismatch,      // the client does not know the password
     scram_channel_binding_mismatch, // the two ends see different channels
 
     // Answers to commands.
-    row_invalid,        // a row description or a row that does not follow its format
-    answer_invalid,     // not the rows and columns that the command answers with
+    row_invalid,    // a row description or a row that does not follow its format
+    answer_invalid, // not the rows and columns that the command answers with
     system_identifier_invalid,
-    history_invalid,    // a timeline history file that does not follow its format
+    history_invalid, // a timeline history file that does not follow its format
 
     // The stream.
     copy_format_invalid, // a copy response that is not the binary-safe, column-less one
@@ -91,13 +91,13 @@ enum class errc : std::uint8_t {
     number_invalid,
     lsn_invalid,
     timeline_invalid,
-    name_invalid,     // a slot name, setting or identifier outside its alphabet or length
-    base64_invalid,   // not canonical base64
+    name_invalid,           // a slot name, setting or identifier outside its alphabet or length
+    base64_invalid,         // not canonical base64
     scram_verifier_invalid, // not a stored SCRAM-SHA-256 secret
-    command_invalid,  // a replication command that does not parse
-    option_unknown,   // a command option that the command does not have
-    option_conflict,  // an option twice, or two that exclude each other
-    option_invalid,   // an option's value is not one it can have
+    command_invalid,        // a replication command that does not parse
+    option_unknown,         // a command option that the command does not have
+    option_conflict,        // an option twice, or two that exclude each other
+    option_invalid,         // an option's value is not one it can have
 
     // Connection strings.
     conninfo_too_long,

@@ -26,7 +26,9 @@ struct lsn {
 
     constexpr bool valid() const noexcept { return value != 0; }
     friend constexpr auto operator<=>(lsn, lsn) noexcept = default;
-    friend constexpr lsn operator+(lsn at, std::uint64_t size) noexcept { return {at.value + size}; }
+    friend constexpr lsn operator+(lsn at, std::uint64_t size) noexcept {
+        return {at.value + size};
+    }
     // The bytes between two positions; `from` must not lie behind `to`.
     friend constexpr std::uint64_t operator-(lsn to, lsn from) noexcept {
         return to.value - from.value;
@@ -64,7 +66,9 @@ class lsn_text {
     std::size_t size_ = 0;
 };
 
-constexpr lsn_text to_text(lsn at) noexcept { return lsn_text(at); }
+constexpr lsn_text to_text(lsn at) noexcept {
+    return lsn_text(at);
+}
 
 namespace detail {
 

@@ -51,12 +51,18 @@ struct memory {
 template <class S>
 concept session = requires(S s, const S cs, bytes in, instant now, std::size_t n) {
     typename S::event;
-    { s.poll(in, now) } noexcept -> std::same_as<std::optional<typename S::event>>;
-    { s.finish() } noexcept;
-    { cs.deadline() } noexcept -> std::same_as<std::int64_t>;
-    { cs.output() } noexcept -> std::same_as<gather>;
-    { s.consume(n) } noexcept;
-    { cs.over() } noexcept -> std::same_as<bool>;
+    { s.poll(in, now) }
+    noexcept->std::same_as<std::optional<typename S::event>>;
+    { s.finish() }
+    noexcept;
+    { cs.deadline() }
+    noexcept->std::same_as<std::int64_t>;
+    { cs.output() }
+    noexcept->std::same_as<gather>;
+    { s.consume(n) }
+    noexcept;
+    { cs.over() }
+    noexcept->std::same_as<bool>;
 };
 
 } // namespace walwire

@@ -40,8 +40,8 @@ struct script {
 
 inline std::string password_of(std::string_view user) {
     static const std::map<std::string_view, std::string> passwords{
-        {"u_md5", "md5secret"},     {"u_scram", "scramsecret"}, {"u_mixed", "mixedsecret"},
-        {"u_prep", "IXIX"},         {"u_clear", "clearsecret"}, {"u_norepl", "noreplsecret"},
+        {"u_md5", "md5secret"}, {"u_scram", "scramsecret"}, {"u_mixed", "mixedsecret"},
+        {"u_prep", "IXIX"},     {"u_clear", "clearsecret"}, {"u_norepl", "noreplsecret"},
     };
     const auto found = passwords.find(user);
     return found == passwords.end() ? "wrong" : found->second;
@@ -51,21 +51,27 @@ inline void read_startup(script& to, const wire::startup_message& startup) {
     to.options.version = startup.version;
     wire::parameters list = startup.list();
     while (const auto pair = list.next()) {
-        if (pair->name == "user") to.options.user = pair->value;
-        else if (pair->name == "database") to.options.database = pair->value;
-        else if (pair->name == "application_name") to.options.application_name = pair->value;
-        else if (pair->name == "options") to.options.settings = pair->value;
+        if (pair->name == "user")
+            to.options.user = pair->value;
+        else if (pair->name == "database")
+            to.options.database = pair->value;
+        else if (pair->name == "application_name")
+            to.options.application_name = pair->value;
+        else if (pair->name == "options")
+            to.options.settings = pair->value;
         else if (pair->name == "replication" && pair->value == "database")
             to.options.mode = replica::replication_mode::database;
         else if (pair->name == "replication" && pair->value != "true" && pair->value != "1" &&
                  pair->value != "on" && pair->value != "yes")
             to.reason = "not a replication connection";
-        else if (pair->name != "replication") to.parameters.push_back(*pair);
+        else if (pair->name != "replication")
+            to.parameters.push_back(*pair);
     }
     if (startup.version != wire::protocol_3_0 && startup.version != wire::protocol_3_2)
         to.reason = "a protocol version that a session does not ask for";
     for (const wire::parameter& each : to.parameters) {
-        if (each.name.starts_with("_pq_.")) to.reason = "protocol options that a session has none of";
+        if (each.name.starts_with("_pq_."))
+            to.reason = "protocol options that a session has none of";
     }
 }
 
@@ -112,8 +118,7 @@ inline script read_script(const support::transcript& recorded) {
             }
             continue;
         }
-        const wire::piece got =
-            framer.next(client, {1 << 20, 0, wire::copy_content::whole});
+        const wire::piece got = framer.next(client, {1 << 20, 0, wire::copy_content::whole});
         if (got.kind != wire::piece_kind::message) break;
         const bytes body(client.data() - got.data.size(), got.data.size());
         switch (got.tag) {
@@ -162,7 +167,9 @@ inline std::string shown(std::string_view text) {
     for (const char c : text) clean += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
     return clean;
 }
-inline std::string shown(lsn at) { return std::string(std::string_view(to_text(at))); }
+inline std::string shown(lsn at) {
+    return std::string(std::string_view(to_text(at)));
+}
 
 // One event as text, runs of WAL joined by the caller.
 inline std::string rendering(const replica::event& told) {

@@ -14,10 +14,9 @@
 // salt, random.
 #pragma once
 
-#include <array>
+#include <array> // and with it std::initializer_list
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 
 #include "../bytes.hpp"
 #include "../error.hpp"
@@ -39,8 +38,9 @@ struct crypto {
     bool (*sha256)(void* context, parts message, sha256_digest& out) noexcept = nullptr;
     bool (*hmac_sha256)(void* context, bytes key, parts message,
                         sha256_digest& out) noexcept = nullptr;
-    // RFC 8018 with HMAC-SHA-256 and 32 bytes of output. This is where SCRAM's time goes; a provider
-    // that keeps the two keyed states instead of keying every round is three times as fast.
+    // RFC 8018 with HMAC-SHA-256 and 32 bytes of output. This is where SCRAM's time goes; a
+    // provider that keeps the two keyed states instead of keying every round is three times as
+    // fast.
     bool (*pbkdf2_sha256)(void* context, bytes password, bytes salt, std::uint32_t iterations,
                           sha256_digest& out) noexcept = nullptr;
 };

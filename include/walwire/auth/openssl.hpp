@@ -16,15 +16,13 @@
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 
-#include <climits>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <limits>
 
 #include "../bytes.hpp"
 #include "../error.hpp"
 #include "crypto.hpp"
-#include "mechanism.hpp"
 
 namespace walwire::auth {
 namespace detail {
@@ -38,6 +36,9 @@ class openssl_errors {
     ~openssl_errors() { ERR_pop_to_mark(); }
 };
 
+// What a size of libcrypto's, an int, can say.
+inline constexpr std::size_t openssl_size_max = std::numeric_limits<int>::max();
+
 inline unsigned char* openssl_room(mutable_bytes data) noexcept {
     return reinterpret_cast<unsigned char*>(data.data());
 }
@@ -46,12 +47,11 @@ inline const unsigned char* openssl_bytes(bytes data) noexcept {
 }
 
 // `out` is as large as the digest.
-inline bool openssl_digest(const EVP_MD* digest, std::span<const bytes> parts,
-                           mutable_bytes out) noexcept {
+inline bool openssl_digest(const EVP_MD* digest, parts message, mutable_bytes out) noexcept {
     const openssl_errors errors;
     EVP_MD_CTX* const context = EVP_MD_CTX_new();
     bool ok = context != nullptr && EVP_DigestInit_ex(context, digest, nullptr) == 1;
-    for (const bytes part : parts)
+    for (const bytes part : message)
         ok = ok && EVP_DigestUpdate(context, part.data(), part.size()) == 1;
     ok = ok && EVP_DigestFinal_ex(context, openssl_room(out), nullptr) == 1;
     EVP_MD_CTX_free(context); // which wipes it
@@ -60,22 +60,19 @@ inline bool openssl_digest(const EVP_MD* digest, std::span<const bytes> parts,
 
 inline bool openssl_random(void*, mutable_bytes out) noexcept {
     const openssl_errors errors;
-    return out.size() <= INT_MAX &&
+    return out.size() <= openssl_size_max &&
            RAND_bytes(openssl_room(out), static_cast<int>(out.size())) == 1;
 }
 
-inline bool openssl_md5(void*, std::span<const bytes> parts,
-                        std::span<std::byte, 16> out) noexcept {
-    return openssl_digest(EVP_md5(), parts, out);
+inline bool openssl_md5(void*, parts message, md5_digest& out) noexcept {
+    return openssl_digest(EVP_md5(), message, out);
 }
 
-inline bool openssl_sha256(void*, std::span<const bytes> parts,
-                           std::span<std::byte, 32> out) noexcept {
-    return openssl_digest(EVP_sha256(), parts, out);
+inline bool openssl_sha256(void*, parts message, sha256_digest& out) noexcept {
+    return openssl_digest(EVP_sha256(), message, out);
 }
 
-inline bool openssl_hmac_sha256(void*, bytes key, std::span<const bytes> parts,
-                                std::span<std::byte, 32> out) noexcept {
+inline bool openssl_hmac_sha256(void*, bytes key, parts message, sha256_digest& out) noexcept {
     const openssl_errors errors;
     char name[] = "SHA256";
     const OSSL_PARAM chosen[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
@@ -85,7 +82,7 @@ inline bool openssl_hmac_sha256(void*, bytes key, std::span<const bytes> parts,
     EVP_MAC_CTX* const context = mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac);
     bool ok = context != nullptr && EVP_MAC_init(context, key.empty() ? &none : openssl_bytes(key),
                                                  key.size(), chosen) == 1;
-    for (const bytes part : parts)
+    for (const bytes part : message)
         ok = ok && EVP_MAC_update(context, openssl_bytes(part), part.size()) == 1;
     std::size_t size = 0;
     ok = ok && EVP_MAC_final(context, openssl_room(out), &size, out.size()) == 1;
@@ -95,9 +92,10 @@ inline bool openssl_hmac_sha256(void*, bytes key, std::span<const bytes> parts,
 }
 
 inline bool openssl_pbkdf2_sha256(void*, bytes password, bytes salt, std::uint32_t iterations,
-                                  std::span<std::byte, 32> out) noexcept {
+                                  sha256_digest& out) noexcept {
     const openssl_errors errors;
-    if (password.size() > INT_MAX || salt.size() > INT_MAX || iterations > INT_MAX) return false;
+    if (password.size() > openssl_size_max || salt.size() > openssl_size_max) return false;
+    if (iterations > openssl_size_max) return false;
     return PKCS5_PBKDF2_HMAC(as_text(password).data(), static_cast<int>(password.size()),
                              openssl_bytes(salt), static_cast<int>(salt.size()),
                              static_cast<int>(iterations), EVP_sha256(),
@@ -117,13 +115,12 @@ inline crypto openssl() noexcept {
 
 // The tls-server-end-point binding of a certificate in DER: its hash, by the hash function of its
 // own signature, with SHA-256 in the place of the broken MD5 and SHA-1. A view of the front of
-// `room`. argument_invalid: no certificate. channel_binding_missing: its signature names no hash
-// function that libcrypto knows, as Ed25519's does not. crypto_failed: the hash could not be
-// computed.
-inline result<bytes>
-server_end_point(bytes certificate, std::span<std::byte, channel_binding_size_max> room) noexcept {
+// `room`, for which channel_binding_size_max suffices; argument_too_long if it does not.
+// argument_invalid: no certificate. channel_binding_missing: its signature names no hash function
+// that libcrypto knows, as Ed25519's does not. crypto_failed: the hash could not be computed.
+inline result<bytes> server_end_point(bytes certificate, mutable_bytes room) noexcept {
     const detail::openssl_errors errors;
-    if (certificate.size() > LONG_MAX) return errc::argument_invalid;
+    if (certificate.size() > detail::openssl_size_max) return errc::argument_invalid;
     const unsigned char* at = detail::openssl_bytes(certificate);
     X509* const parsed = d2i_X509(nullptr, &at, static_cast<long>(certificate.size()));
     if (parsed == nullptr) return errc::argument_invalid;
@@ -136,12 +133,11 @@ server_end_point(bytes certificate, std::span<std::byte, channel_binding_size_ma
     if (hash == NID_md5 || hash == NID_sha1) hash = NID_sha256;
     const EVP_MD* const digest =
         hash == NID_undef ? nullptr : EVP_get_digestbyname(OBJ_nid2sn(hash));
-    if (digest == nullptr) return errc::channel_binding_missing;
-    const int size = EVP_MD_get_size(digest);
-    if (size <= 0 || static_cast<std::size_t>(size) > room.size())
-        return errc::channel_binding_missing;
+    const int size = digest == nullptr ? 0 : EVP_MD_get_size(digest);
+    if (size <= 0) return errc::channel_binding_missing;
+    if (static_cast<std::size_t>(size) > room.size()) return errc::argument_too_long;
     const mutable_bytes out = room.first(static_cast<std::size_t>(size));
-    if (!detail::openssl_digest(digest, {&certificate, 1}, out)) return errc::crypto_failed;
+    if (!detail::openssl_digest(digest, {certificate}, out)) return errc::crypto_failed;
     return bytes(out);
 }
 

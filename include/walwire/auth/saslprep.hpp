@@ -32,9 +32,9 @@
 
 namespace walwire::auth {
 
-// A scratch of so many bytes suffices for every password of `size` bytes: each character takes four,
-// and U+FDFA, the worst, turns three bytes into eighteen characters. Ordinary text needs less than two
-// characters a byte, ASCII none at all.
+// A scratch of so many bytes suffices for every password of `size` bytes: each character takes
+// four, and U+FDFA, the worst, turns three bytes into eighteen characters. Ordinary text needs less
+// than two characters a byte, ASCII none at all.
 constexpr std::size_t saslprep_scratch_size(std::size_t size) noexcept {
     return 24 * size;
 }

@@ -12,9 +12,9 @@
 // left empty: the server has it from the start-up packet.
 //
 // This is the messages and the client. It has no randomness, clock or storage: a nonce is handed
-// in, and of all secrets only the signature that is expected outlives a call. A server's work is
-// bounded by `iterations_max`, its messages by scram_message_size_max, before anything is computed
-// from them.
+// in, and of all secrets only the signature that is expected outlives a call. What a server can
+// make a client compute is bounded by `iterations_max`, and what it can say by
+// scram_message_size_max; both are looked at before anything is computed.
 //
 // Source of truth: RFC 5802 and RFC 7677; the manual, "SASL Authentication".
 #pragma once
@@ -178,9 +178,9 @@ class scram_client {
         return read(message, iterations_max).code();
     }
 
-    // Writes the client's proof for a password. All of it or, but for crypto_missing, crypto_failed
-    // and a bad message of the server's, none of it: output_full is known before the password is
-    // salted.
+    // Writes the client's last message, with the proof for a password; after any code nothing was
+    // written. Beside the codes of check_server_first and derive_keys, output_full, which is known
+    // before the password is salted.
     errc answer(const crypto& with, std::string_view server_first, std::string_view password,
                 std::uint32_t iterations_max, writer& out) noexcept {
         const auto derive = [&](const scram_server_first& first, scram_keys& keys) noexcept {
@@ -222,7 +222,7 @@ class scram_client {
 
     static constexpr std::string_view bare_ = "n=,r="; // client-first-bare but for the nonce
 
-    std::string_view nonce() const noexcept { return {nonce_.data(), nonce_size_}; }
+    std::string_view nonce() const noexcept { return {nonce_.data(), std::size_t{nonce_size_}}; }
 
     result<scram_server_first> read(std::string_view message, std::uint32_t max) const noexcept {
         const auto first = parse_server_first(message, max);

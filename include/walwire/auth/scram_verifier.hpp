@@ -35,8 +35,8 @@ namespace walwire::auth {
 inline constexpr std::size_t scram_salt_size = 16;
 inline constexpr std::uint32_t scram_iterations = 4096;
 
-// A password of more characters that is not ASCII is refused, since preparing it takes four bytes of
-// stack for each; there is no limit for others.
+// A password of more characters that is not ASCII is refused, since preparing it takes four bytes
+// of stack for each; there is no limit for others.
 inline constexpr std::size_t password_characters_max = 2048;
 
 // Both halves of what the password gives. They are as good as the password to this one verifier.
@@ -149,13 +149,13 @@ inline result<scram_verifier> parse_verifier(std::string_view text) noexcept {
 
 // As PostgreSQL prints it: 133 characters with its own salt and iterations.
 inline void put_verifier(writer& out, const scram_verifier& verifier) noexcept {
-    char digits[10];
+    std::uint8_t digits[10];
     std::size_t at = sizeof digits;
     for (std::uint32_t left = verifier.iterations; at == sizeof digits || left != 0; left /= 10)
-        digits[--at] = static_cast<char>('0' + left % 10);
+        digits[--at] = static_cast<std::uint8_t>('0' + left % 10);
     out.append(scram_sha_256_name);
     out.append("$");
-    out.append(std::string_view(digits + at, sizeof digits - at));
+    for (; at < sizeof digits; ++at) out.u8(digits[at]);
     out.append(":");
     put_base64(out, verifier.salt_bytes());
     out.append("$");

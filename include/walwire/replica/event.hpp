@@ -177,11 +177,11 @@ struct failed {
 };
 
 using event =
-    std::variant<wal_data, primary_keepalive, primary_status, tls_accepted, gss_accepted, negotiated,
-                 password_wanted, parameter_status, backend_key_data, ready, system_identified,
-                 setting_shown, history_read, slot_created, slot_read, command_completed,
-                 row_description, data_row, streaming_started, timeline_ended, streaming_ended,
-                 server_error, notice, notification_response, closed, failed>;
+    std::variant<wal_data, primary_keepalive, primary_status, tls_accepted, gss_accepted,
+                 negotiated, password_wanted, parameter_status, backend_key_data, ready,
+                 system_identified, setting_shown, history_read, slot_created, slot_read,
+                 command_completed, row_description, data_row, streaming_started, timeline_ended,
+                 streaming_ended, server_error, notice, notification_response, closed, failed>;
 
 // What one step of a part of the session led to: a code that ends the session, an event to deliver, or
 // neither.

@@ -41,7 +41,8 @@ inline result<connection_options> from_conninfo(const conninfo& info,
     const auto methods = auth::parse_require_auth(info.require_auth);
     if (!methods) return errc::conninfo_value_invalid;
     to.require_auth = *methods;
-    const bool named = !info.require_auth.empty() && methods->allows(auth::method::password);
+    const bool listed = !info.require_auth.empty() && info.require_auth.front() != '!';
+    const bool named = listed && methods->allows(auth::method::password);
     to.cleartext_without_tls = info.local() || named;
     if (info.connect_timeout > 0) to.connect_timeout = info.connect_timeout * second;
     if (info.gssencmode == gss_mode::prefer) to.gss = encryption::offered;

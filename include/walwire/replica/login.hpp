@@ -50,8 +50,8 @@ class login {
 
     // The one byte behind an encryption request. `alone`: nothing else stands behind it.
     step encryption_answer(std::byte answer, bool alone) noexcept {
-        const bool gss = talk_.at() == wire::phase::gss_asked ||
-                         talk_.at() == wire::phase::gss_asked_again;
+        const bool gss =
+            talk_.at() == wire::phase::gss_asked || talk_.at() == wire::phase::gss_asked_again;
         switch (std::to_integer<char>(answer)) {
         case 'N':
             if ((gss ? options_.gss : options_.tls) == encryption::required)
@@ -91,8 +91,8 @@ class login {
         const auto message = wire::parse_negotiate_protocol_version(body);
         if (!message) return {message.code(), {}};
         const bool lower = message->version < options_.version;
-        const bool known = message->version == wire::protocol_3_0 ||
-                           message->version == wire::protocol_3_2;
+        const bool known =
+            message->version == wire::protocol_3_0 || message->version == wire::protocol_3_2;
         if (!lower || !known || message->option_count != 0) return {errc::negotiation_invalid, {}};
         if (message->version < options_.version_min) return {errc::protocol_version_refused, {}};
         version_ = message->version;
@@ -109,7 +109,8 @@ class login {
         switch (request->code) {
         case code::ok: return {admitted(), {}};
         case code::cleartext_password:
-            if (!options_.cleartext_without_tls && !encrypted_) return {errc::cleartext_refused, {}};
+            if (!options_.cleartext_without_tls && !encrypted_)
+                return {errc::cleartext_refused, {}};
             return want(password_use::cleartext, auth::method::password);
         case code::md5_password:
             std::memcpy(salt_.data(), request->data.data(), salt_.size());
@@ -154,8 +155,7 @@ class login {
             };
             add("user", options_.user);
             add("database", options_.database);
-            add("replication",
-                options_.mode == replication_mode::database ? "database" : "true");
+            add("replication", options_.mode == replication_mode::database ? "database" : "true");
             add("options", options_.settings);
             add("application_name", options_.application_name);
             for (const wire::parameter& each : options_.parameters) add(each.name, each.value);
@@ -186,8 +186,8 @@ class login {
         if (const errc code = auth::make_nonce(*options_.crypto, nonce); code != errc::none)
             return {code, {}};
         const bool bound = chosen->flag == auth::channel_binding_flag::bound;
-        errc code = scram_.start(chosen->flag, bound ? binding : bytes{},
-                                 {nonce.data(), nonce.size()});
+        errc code =
+            scram_.start(chosen->flag, bound ? binding : bytes{}, {nonce.data(), nonce.size()});
         if (code != errc::none) return {code, {}};
         bound_ = bound;
         used_ = auth::method::scram_sha_256;
@@ -195,16 +195,16 @@ class login {
         writer message(first);
         scram_.put_client_first(message);
         if (!message.ok()) return {errc::argument_too_long, {}};
-        return {say(wire::message::password, wire::sasl_initial_response{chosen->name, true,
-                                                                         message.written()}),
+        return {say(wire::message::password,
+                    wire::sasl_initial_response{chosen->name, true, message.written()}),
                 {}};
     }
 
     step challenged(std::optional<bytes> server_first) noexcept {
         if (!server_first) return {errc::message_too_large, {}};
         server_first_ = *server_first;
-        const errc code = scram_.check_server_first(as_text(server_first_),
-                                                    options_.limits.scram_iterations_max);
+        const errc code =
+            scram_.check_server_first(as_text(server_first_), options_.limits.scram_iterations_max);
         if (code != errc::none) return {code, {}};
         return want(password_use::scram_sha_256, auth::method::scram_sha_256);
     }
@@ -212,9 +212,8 @@ class login {
     errc answer(std::string_view password) noexcept {
         switch (*wanted_) {
         case password_use::cleartext:
-            return out_.put_secret([&](writer& out) noexcept {
-                put(out, wire::password_message{password});
-            });
+            return out_.put_secret(
+                [&](writer& out) noexcept { put(out, wire::password_message{password}); });
         case password_use::md5: {
             if (options_.crypto == nullptr) return errc::crypto_missing;
             std::array<char, auth::md5_answer_size> text{};

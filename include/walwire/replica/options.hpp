@@ -38,7 +38,7 @@ struct options {
     std::string_view user;
     std::string_view database;         // empty: left out
     std::string_view application_name; // empty: left out
-    std::string_view settings;         // the parameter "options", such as "-c wal_sender_timeout=5s"
+    std::string_view settings; // the parameter "options", such as "-c wal_sender_timeout=5s"
     std::span<const wire::parameter> parameters; // any others, in order
     replication_mode mode = replication_mode::physical;
     walwire::dialect dialect = walwire::dialect::postgres;
@@ -52,8 +52,8 @@ struct options {
     // Needed for MD5 and SCRAM; may be null for servers that trust or take passwords in clear text.
     const auth::crypto* crypto = nullptr;
     auth::channel_binding_policy channel_binding = auth::channel_binding_policy::prefer;
-    auth::method_set require_auth;         // default: every method
-    bool cleartext_without_tls = false;    // whether a password may cross an open network
+    auth::method_set require_auth;      // default: every method
+    bool cleartext_without_tls = false; // whether a password may cross an open network
 
     // From the first poll to the first `ready`. The seed of this library and its dialect use 5 s.
     std::int64_t connect_timeout = 5 * second;

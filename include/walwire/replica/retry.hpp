@@ -61,7 +61,7 @@ constexpr bool is_permanent(std::string_view sqlstate) noexcept {
     // feature of this server, 22 a value it does not take.
     if (in_class("28") || in_class("42") || in_class("3D") || in_class("0A") || in_class("22"))
         return true;
-    return sqlstate == "58P01" // the segment or the history asked for was removed
+    return sqlstate == "58P01"     // the segment or the history asked for was removed
            || sqlstate == "08P01"; // the server finds that we break the protocol
 }
 

@@ -111,7 +111,8 @@ class session {
     // streaming_ended and ready follow.
     errc stop() noexcept {
         if (ended()) return errc::over;
-        if (!talk_.may_send(wire::message::copy_done_in) || stream_.stopping()) return errc::not_now;
+        if (!talk_.may_send(wire::message::copy_done_in) || stream_.stopping())
+            return errc::not_now;
         stream_.stop();
         wake_ = at_once;
         return errc::none;
@@ -252,9 +253,9 @@ class session {
     question question_ = question::none;
     closing cause_ = closing::terminated;
     streaming_end end_ = streaming_end::server_shutdown;
-    bool answered_ = false;      // the running command's row came
-    bool stream_ended_ = false;  // streaming_ended was delivered
-    bool passing_over_ = false;  // the runs of a message that is not wanted any more
+    bool answered_ = false;     // the running command's row came
+    bool stream_ended_ = false; // streaming_ended was delivered
+    bool passing_over_ = false; // the runs of a message that is not wanted any more
     bool opened_ = false;
     bool finished_ = false;
     bool closing_ = false;

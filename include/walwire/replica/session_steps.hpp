@@ -166,8 +166,7 @@ inline step session::heard(const wire::piece& got) noexcept {
     case wire::message::parameter_status:
     case wire::message::notification_response: return heard_aside(said, got.data);
     case wire::message::row_description: {
-        const auto parsed =
-            wire::row_description::parse(got.data, options_.limits.columns_max);
+        const auto parsed = wire::row_description::parse(got.data, options_.limits.columns_max);
         if (!parsed) return {parsed.code(), {}};
         if (question_ == question::sql) return {errc::none, event(*parsed)};
         return {};

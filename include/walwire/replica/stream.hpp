@@ -55,8 +55,8 @@ class stream {
     WALWIRE_HOT bool takes(bytes in) const noexcept {
         if (in.size() <= front_size) return false;
         const std::byte* const at = in.data();
-        return at[0] == std::byte{wire::copy_data_tag} &&
-               at[wire::header_size] == std::byte{'w'} && payload_size(at) - 1 < fast_size_max_ &&
+        return at[0] == std::byte{wire::copy_data_tag} && at[wire::header_size] == std::byte{'w'} &&
+               payload_size(at) - 1 < fast_size_max_ &&
                load<std::uint64_t>(at + start_offset) == next_.value;
     }
 
@@ -71,7 +71,8 @@ class stream {
         next_ = start + run;
         heard_ = now;
         framer.took(front_size + run, static_cast<std::uint32_t>(size - run));
-        if (!ends) [[unlikely]] pause(at);
+        if (!ends) [[unlikely]]
+            pause(at);
         in = in.subspan(front_size + run);
         return wal_data{start,
                         bytes(at + front_size, run),

@@ -93,8 +93,8 @@ struct given_up {
 using receiver_event =
     std::variant<wal_data, primary_keepalive, primary_status, connect_wanted, disconnect_wanted,
                  tls_accepted, gss_accepted, password_wanted, placement_wanted, history_read,
-                 following, timeline_ended, parameter_status, server_error, notice, retrying, stopped,
-                 given_up>;
+                 following, timeline_ended, parameter_status, server_error, notice, retrying,
+                 stopped, given_up>;
 
 struct receiver_options {
     options connection; // its connect_timeout counts from connect_wanted on
@@ -104,8 +104,8 @@ struct receiver_options {
     // Tried at once, in place of connection.tls, when the server turned the first away before it asked for
     // a password: plain text after TLS for sslmode=prefer, TLS after plain text for sslmode=allow.
     std::optional<encryption> alternative_tls;
-    bool retry = true;                              // false: the first failure is the last
-    std::uint64_t backoff_seed = 0;                 // should differ between replicas
+    bool retry = true;              // false: the first failure is the last
+    std::uint64_t backoff_seed = 0; // should differ between replicas
     std::int64_t backoff_first = replica::backoff_first;
     std::int64_t backoff_longest = replica::backoff_longest;
 };
@@ -181,16 +181,16 @@ class wal_receiver {
         connecting, // the adapter was asked for a transport
         opening,    // start-up and authentication
         identifying,
-        measuring,     // SHOW wal_segment_size
-        placing,       // the owner was asked what is there
-        reading_slot,  // there is nothing
-        checking,      // the history of the server's timeline, to compare
-        learning,      // the history of our own timeline, to keep
-        starting,      // START_REPLICATION
+        measuring,    // SHOW wal_segment_size
+        placing,      // the owner was asked what is there
+        reading_slot, // there is nothing
+        checking,     // the history of the server's timeline, to compare
+        learning,     // the history of our own timeline, to keep
+        starting,     // START_REPLICATION
         streaming,
-        sealing, // the timeline ended; waiting until all of it is durable
-        leaving, // Terminate is out
-        dropping, // disconnect_wanted is to be told
+        sealing,   // the timeline ended; waiting until all of it is durable
+        leaving,   // Terminate is out
+        dropping,  // disconnect_wanted is to be told
         reporting, // retrying, stopped or given_up is to be told
         over,
     };
@@ -219,12 +219,12 @@ class wal_receiver {
     options connection_; // of the present connection: what is left of the time for it
     std::optional<session> session_;
     backoff backoff_;
-    std::int64_t at_time_ = 0;    // of the next attempt, or by when the connection must be there
+    std::int64_t at_time_ = 0; // of the next attempt, or by when the connection must be there
     std::int64_t streaming_since_ = never;
     std::uint64_t system_identifier_ = 0; // 0: not seen yet
     timeline_id timeline_;                // being followed
     timeline_id server_timeline_;
-    timeline_id known_history_;           // delivered last
+    timeline_id known_history_; // delivered last
     lsn server_end_;
     lsn durable_;
     lsn replayed_;
@@ -238,9 +238,9 @@ class wal_receiver {
     bool permanent_ = false;
     bool command_failed_ = false; // the server answered it with an error
     bool session_stopping_ = false;
-    bool admitted_ = false;       // the server asked for a password, or let us in without
-    bool alternative_ = false;    // this connection uses alternative_tls
-    bool clean_ = false; // the connection ended as it should
+    bool admitted_ = false;    // the server asked for a password, or let us in without
+    bool alternative_ = false; // this connection uses alternative_tls
+    bool clean_ = false;       // the connection ended as it should
     bool placed_ = false;
     bool measured_ = false;
     bool stopping_ = false;

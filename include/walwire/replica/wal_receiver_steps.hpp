@@ -16,8 +16,8 @@ inline std::int64_t wal_receiver::deadline() const noexcept {
     default: break;
     }
     if (!session_) return INT64_MIN;
-    const bool sealed = at_ == state::sealing && durable_ >= leave_at_ &&
-                        session_->at() == wire::phase::idle;
+    const bool sealed =
+        at_ == state::sealing && durable_ >= leave_at_ && session_->at() == wire::phase::idle;
     const bool stop_due = stopping_ && at_ != state::leaving && !session_stopping_;
     if (lost_ || sealed || stop_due) return INT64_MIN;
     const std::int64_t at = session_->deadline();
@@ -174,8 +174,8 @@ inline std::optional<wal_receiver::event> wal_receiver::heard_ready(instant now)
         break;
     case state::measuring:
         at_ = state::placing;
-        return event(placement_wanted{system_identifier_, server_timeline_, server_end_,
-                                      segment_size_});
+        return event(
+            placement_wanted{system_identifier_, server_timeline_, server_end_, segment_size_});
     case state::sealing: keep_time(now); break;
     default: proceed();
     }
@@ -227,8 +227,8 @@ inline errc wal_receiver::place_anew() noexcept {
     timeline_ = server_timeline_;
     begin_ = wal::segment_start(server_end_, segment_size_);
     placed_ = true;
-    const bool readable = session_->server_version() >= 15 ||
-                          options_.connection.dialect == dialect::aiondb;
+    const bool readable =
+        session_->server_version() >= 15 || options_.connection.dialect == dialect::aiondb;
     if (!options_.slot.empty() && readable)
         ask(state::reading_slot, wire::read_replication_slot{options_.slot});
     else
@@ -237,8 +237,7 @@ inline errc wal_receiver::place_anew() noexcept {
 }
 
 // Where the slot keeps WAL from; a slot that keeps none yet leaves the start where it was.
-inline std::optional<wal_receiver::event>
-wal_receiver::slot_found(const slot_read& slot) noexcept {
+inline std::optional<wal_receiver::event> wal_receiver::slot_found(const slot_read& slot) noexcept {
     if (slot.exists && slot.restart.valid()) {
         begin_ = wal::segment_start(slot.restart, segment_size_);
         if (slot.restart_timeline.valid()) timeline_ = slot.restart_timeline;
@@ -277,7 +276,8 @@ wal_receiver::history_heard(const history_read& history) noexcept {
     }
     const bool ours = history.timeline == timeline_;
     if (!ours) {
-        if (const errc code = parsed->objection(timeline_, position()); code != errc::none) drop(code);
+        if (const errc code = parsed->objection(timeline_, position()); code != errc::none)
+            drop(code);
         return std::nullopt;
     }
     known_history_ = timeline_;
@@ -350,7 +350,8 @@ inline std::optional<wal_receiver::event> wal_receiver::conclude(instant now) no
     }
     const cause why{reason_, has_sqlstate_ ? std::string_view(sqlstate_, sizeof sqlstate_)
                                            : std::string_view{}};
-    if (!admitted_ && !alternative_ && options_.alternative_tls) {
+    // What we refused by ourselves would not be better with another encryption, only less safe.
+    if (!admitted_ && !alternative_ && options_.alternative_tls && !is_permanent(reason_.code)) {
         alternative_ = true;
         return connect(now);
     }
@@ -360,8 +361,8 @@ inline std::optional<wal_receiver::event> wal_receiver::conclude(instant now) no
         return event(given_up{why});
     }
     // A stream that lasted is as good as one that ended cleanly: whatever ended it is new.
-    const bool lasted = streaming_since_ != never &&
-                        now.steady - streaming_since_ >= options_.backoff_longest;
+    const bool lasted =
+        streaming_since_ != never && now.steady - streaming_since_ >= options_.backoff_longest;
     if (clean_ || lasted) {
         backoff_.reset();
         attempts_ = 0;

@@ -238,7 +238,9 @@ inline void put(writer& out, const notification_response& message) noexcept {
 }
 
 // Messages that are nothing but their tag.
-inline void put_copy_done(writer& out) noexcept { put_message(out, backend_tag::copy_done); }
+inline void put_copy_done(writer& out) noexcept {
+    put_message(out, backend_tag::copy_done);
+}
 inline void put_empty_query_response(writer& out) noexcept {
     put_message(out, backend_tag::empty_query_response);
 }

@@ -11,11 +11,11 @@
 //
 // A command travels as the text of a Query message, in a language of its own whose grammar differs
 // between server versions. The structs hold what a command means, for all versions; how a version
-// spells it is command_printer.hpp's matter, and how it is understood command_parser.hpp's. Texts are
-// views: whoever made a command keeps them alive.
+// spells it is command_printer.hpp's matter, and how it is understood command_parser.hpp's. Texts
+// are views: whoever made a command keeps them alive.
 //
-// Source of truth: the manual, "Streaming Replication Protocol", of each version; running servers of
-// 12 to 18.
+// Source of truth: the manual, "Streaming Replication Protocol", of each version; running servers
+// of 12 to 18.
 #pragma once
 
 #include <concepts>
@@ -72,8 +72,8 @@ struct timeline_history {
 
 enum class slot_kind : std::uint8_t { physical, logical };
 
-// What becomes of the snapshot that a new logical slot is consistent with: other sessions may import
-// it, nobody gets it, or the transaction around the command goes on in it.
+// What becomes of the snapshot that a new logical slot is consistent with: other sessions may
+// import it, nobody gets it, or the transaction around the command goes on in it.
 enum class slot_snapshot : std::uint8_t { exported, nothing, used };
 
 struct create_replication_slot {
@@ -143,8 +143,8 @@ struct plugin_option {
 //
 // The list is either the span that a caller gives for printing, or the packed form that the parser
 // leaves in its scratch: name \0 for each option, and \0 value \0 behind it when it has a value. No
-// name is empty and nothing holds a NUL, so that this is unambiguous, and it is never longer than the
-// text it came from.
+// name is empty and nothing holds a NUL, so that this is unambiguous, and it is never longer than
+// the text it came from.
 class plugin_options {
   public:
     constexpr plugin_options() noexcept = default;
@@ -209,7 +209,8 @@ struct start_logical_replication {
 
 enum class backup_checkpoint : std::uint8_t { spread, fast };
 
-// Whether a backup comes with a manifest; force_encode writes every path in it as hexadecimal digits.
+// Whether a backup comes with a manifest; force_encode writes every path in it as hexadecimal
+// digits.
 enum class backup_manifest : std::uint8_t { no, yes, force_encode };
 
 enum class manifest_checksums : std::uint8_t { none, crc32c, sha224, sha256, sha384, sha512 };
@@ -276,8 +277,9 @@ constexpr bool is_absolute_path(std::string_view path) noexcept {
     return path.size() > 2 && path[1] == ':' && (path[2] == '/' || path[2] == '\\');
 }
 
-// What is wrong with a target and its detail together: a server writes to an absolute path of its own,
-// and a client has no use for one. Targets of other names belong to modules, which judge for themselves.
+// What is wrong with a target and its detail together: a server writes to an absolute path of its
+// own, and a client has no use for one. Targets of other names belong to modules, which judge for
+// themselves.
 enum class target_fault : std::uint8_t {
     none,
     detail_alone,

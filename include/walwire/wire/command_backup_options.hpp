@@ -4,15 +4,15 @@
 //     since 15   BASE_BACKUP (LABEL 'nightly', PROGRESS, CHECKPOINT 'fast', WAIT 0, MAX_RATE 4096)
 //
 // Each may be given once, in any order. Those that only make sense together are judged when all are
-// known. Two are left to whoever makes the backup: targets of other names than PostgreSQL's own, which
-// modules may add, and a compression's detail, whose range depends on the library that compresses.
+// known. Two are left to whoever makes the backup: targets of other names than PostgreSQL's own,
+// which modules may add, and a compression's detail, whose range depends on the library that
+// compresses.
 //
 // Source of truth: the manual, "Streaming Replication Protocol", BASE_BACKUP; running servers.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <span>
 #include <string_view>
 
@@ -48,8 +48,8 @@ inline constexpr std::string_view backup_option_names[] = {
     "compression", "compression_detail", "incremental",
 };
 
-// A keyword of the versions up to 14, the option that it is, and the value that must follow: none where
-// it is `end`, and then the keyword says the opposite of the default.
+// A keyword of the versions up to 14, the option that it is, and the value that must follow: none
+// where it is `end`, and then the keyword says the opposite of the default.
 struct legacy_backup_option {
     keyword word;
     backup_option which;
@@ -250,7 +250,8 @@ class backup_options {
         return true;
     }
 
-    // Besides its own words it takes those of a truth value and what they begin with, as settings do.
+    // Besides its own words it takes those of a truth value and what they begin with, as settings
+    // do.
     bool take_manifest(const option& given) noexcept {
         std::string_view word;
         if (!in_.text(given, "manifest", word)) return false;

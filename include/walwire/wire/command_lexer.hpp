@@ -1,18 +1,18 @@
 // The words of a replication command: what splits its text into tokens for the parser.
 //
-//     keyword      START_REPLICATION         upper case only; which words are reserved depends on the
-//                                            version: LABEL up to 14, READ_REPLICATION_SLOT since 15
-//     identifier   my_slot  "My slot"        a bare one is folded to lower case; "" for a quote within
-//                                            quotes only since 19; beyond 63 bytes it is cut
-//     string       'it''s'                   no other escapes
-//     number       16384                     decimal, without a sign
-//     position     0/16B3748                 hexadecimal digits around a slash, no blanks
-//     symbol       ( ) , ; .                 and any other byte, for the parser to refuse
+//     keyword      START_REPLICATION   upper case only; which words are reserved depends on the
+//                                      version: LABEL up to 14, READ_REPLICATION_SLOT since 15
+//     identifier   my_slot  "My slot"  a bare one is folded to lower case; "" for a quote within
+//                                      quotes only since 19; beyond 63 bytes it is cut
+//     string       'it''s'             no other escapes
+//     number       16384               decimal, without a sign
+//     position     0/16B3748           hexadecimal digits around a slash, no blanks
+//     symbol       ( ) , ; .           and any other byte, for the parser to refuse
 //
-// The longest token wins, so blanks are needed only where two tokens would run together: "0/0TIMELINE"
-// is a position and a keyword. White space is blank, tab, line feed, form feed and carriage return,
-// and since 17 the vertical tab. There are no comments. AionDB's slot names may begin with a digit
-// without being quoted, so there digits that letters follow are an identifier.
+// The longest token wins, so blanks are needed only where two tokens would run together:
+// "0/0TIMELINE" is a position and a keyword. White space is blank, tab, line feed, form feed and
+// carriage return, and since 17 the vertical tab. There are no comments. AionDB's slot names may
+// begin with a digit without being quoted, so there digits that letters follow are an identifier.
 //
 // Tokens are views into the text; only folding and unescaping need room (`scratch_room`), and never
 // more of it than the text has bytes.

@@ -18,11 +18,12 @@
 //     UPLOAD_MANIFEST                                                                      17
 //
 // One semicolon may follow. The first token decides between a command and SQL, which is handed on
-// unread. What comes out is safe to act on: slot names are such as slots have, numbers and positions
-// are in range, options do not contradict each other. What depends on the server's state is left to
-// it: whether a slot or a target exists, whether there is a database, what a compression's detail says.
-// Stricter than PostgreSQL, on purpose: no number or position wraps around, a backup's label is one
-// line, and READ_REPLICATION_SLOT refuses a name that no slot can have.
+// unread. What comes out is safe to act on: slot names are such as slots have, numbers and
+// positions are in range, options do not contradict each other. What depends on the server's state
+// is left to it: whether a slot or a target exists, whether there is a database, what a
+// compression's detail says. Stricter than PostgreSQL, on purpose: no number or position wraps
+// around, a backup's label is one line, and READ_REPLICATION_SLOT refuses a name that no slot can
+// have.
 //
 // Source of truth: running servers of 12 to 18, whose refusals these are, codes and wording; the
 // manual for 19.
@@ -72,7 +73,8 @@ inline bool read(command_syntax& in, timeline_history& into) noexcept {
     return omitted || in.timeline(into.timeline);
 }
 
-// What CREATE_REPLICATION_SLOT was told, so that nothing is told twice or to the wrong kind of slot.
+// What CREATE_REPLICATION_SLOT was told, so that nothing is told twice or to the wrong kind of
+// slot.
 class slot_options {
   public:
     slot_options(command_syntax& in, create_replication_slot& into) noexcept
@@ -230,7 +232,8 @@ inline bool read(command_syntax& in, drop_replication_slot& into) noexcept {
     return true;
 }
 
-// The list that plugin_options unpacks. An option without a name would end it early, so it is refused.
+// The list that plugin_options unpacks. An option without a name would end it early, so it is
+// refused.
 inline bool read(command_syntax& in, plugin_options& into) noexcept {
     scratch_room& room = in.scratch();
     const std::size_t first = room.size();
@@ -302,12 +305,14 @@ inline bool read(command_syntax& in, keyword word, command& into) noexcept {
 } // namespace detail
 
 // `text` is what the Query message held. `scratch` receives the few parts that cannot be views into
-// the text; as many bytes as the text has always suffice, and with fewer a command that needs more is
-// refused with argument_too_long. The command's texts are views into both. `server_major` is the
-// version that the primary plays, 12 to 19; others count as the nearest. AionDB has only one grammar.
+// the text; as many bytes as the text has always suffice, and with fewer a command that needs more
+// is refused with argument_too_long. The command's texts are views into both. `server_major` is the
+// version that the primary plays, 12 to 19; others count as the nearest. AionDB has only one
+// grammar.
 //
-// Errors: command_invalid, timeline_invalid, lsn_invalid, name_invalid, option_unknown, option_conflict,
-// option_invalid, argument_has_nul, argument_too_long. None of them ends the connection.
+// Errors: command_invalid, timeline_invalid, lsn_invalid, name_invalid, option_unknown,
+// option_conflict, option_invalid, argument_has_nul, argument_too_long. None of them ends the
+// connection.
 inline parsed_command parse_command(std::string_view text, std::span<char> scratch,
                                     int server_major, dialect spoken) noexcept {
     parsed_command parsed{sql{text}, {}, {}};

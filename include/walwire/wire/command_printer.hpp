@@ -4,13 +4,13 @@
 //     server since 15   CREATE_REPLICATION_SLOT "s" LOGICAL "pgoutput" (SNAPSHOT 'nothing')
 //     AionDB            CREATE_REPLICATION_SLOT s PHYSICAL
 //
-// What the version lacks is refused and not left out: a backup that asked for a manifest must not end
-// without one. Names of slots and plugins are always quoted, because a bare word may be a keyword; a
-// setting is bare where it is plain, as every client writes it. Nothing that comes from a caller can
-// leave its quotes.
+// What the version lacks is refused and not left out: a backup that asked for a manifest must not
+// end without one. Names of slots and plugins are always quoted, because a bare word may be a
+// keyword; a setting is bare where it is plain, as every client writes it. Nothing that comes from
+// a caller can leave its quotes.
 //
-// Source of truth: the manual, "Streaming Replication Protocol", of each version; running servers of
-// 12 to 18 take every form that is printed here.
+// Source of truth: the manual, "Streaming Replication Protocol", of each version; running servers
+// of 12 to 18 take every form that is printed here.
 #pragma once
 
 #include <array>
@@ -369,9 +369,9 @@ class command_printer {
 
 } // namespace detail
 
-// Writes the text that a Query carries, without its NUL. PostgreSQL below 12 is refused, and what is
-// newer than 19 is spoken to as 19 is; AionDB has no versions. On any code but none the message is to
-// be thrown away:
+// Writes the text that a Query carries, without its NUL. PostgreSQL below 12 is refused, and what
+// is newer than 19 is spoken to as 19 is; AionDB has no versions. On any code but none the message
+// is to be thrown away:
 //     unsupported_version   this server lacks the command or one of its options
 //     name_invalid          a slot, plugin, setting or plugin option that cannot be named so
 //     timeline_invalid      timeline 0, or none where one is needed

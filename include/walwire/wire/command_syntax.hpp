@@ -1,10 +1,10 @@
-// What the grammar of replication commands is made of: one token of foresight, the terminals that all
-// commands share, their options, and the first error.
+// What the grammar of replication commands is made of: one token of foresight, the terminals that
+// all commands share, their options, and the first error.
 //
-// There are two kinds of error, as there are on a server. A text that breaks the grammar is refused at
-// the token where it does. A text that follows it but says something impossible (an unknown option, a
-// rate out of range) is read to its end first, so that a syntax error further on wins; then the first
-// impossibility counts. A function here returns false for the first kind only.
+// There are two kinds of error, as there are on a server. A text that breaks the grammar is refused
+// at the token where it does. A text that follows it but says something impossible (an unknown
+// option, a rate out of range) is read to its end first, so that a syntax error further on wins;
+// then the first impossibility counts. A function here returns false for the first kind only.
 //
 // Nothing here knows a command; those are in command_parser.hpp.
 #pragma once
@@ -24,8 +24,8 @@
 
 namespace walwire::wire {
 
-// Why a command was refused, ready for an ErrorResponse: its message is the three texts in a row. The
-// middle one is the client's own word, cut to 128 bytes, and may hold any byte but NUL.
+// Why a command was refused, ready for an ErrorResponse: its message is the three texts in a row.
+// The middle one is the client's own word, cut to 128 bytes, and may hold any byte but NUL.
 struct command_error {
     errc code = errc::none;
     std::size_t offset =
@@ -168,8 +168,8 @@ class command_syntax {
         return true;
     }
 
-    // What a bad name means: for a slot that is to be made that it is bad, else that there is no such
-    // slot. A server finds out last, after all that is wrong with the options.
+    // What a bad name means: for a slot that is to be made that it is bad, else that there is no
+    // such slot. A server finds out last, after all that is wrong with the options.
     void judge_new_slot(const token& as_written, std::string_view name) noexcept {
         if (is_slot_name(name)) return;
         refuse(errc::name_invalid, sqlstate::invalid_name, as_written.offset,
@@ -197,8 +197,8 @@ class command_syntax {
         return true;
     }
 
-    // PostgreSQL keeps the low half of an LSN's half that is too long, and of any number; that turns a
-    // mistake into another position or timeline, so neither is done here.
+    // PostgreSQL keeps the low half of an LSN's half that is too long, and of any number; that
+    // turns a mistake into another position or timeline, so neither is done here.
     bool position(lsn& at) noexcept {
         result<lsn> parsed = errc::lsn_invalid;
         if (ahead_is(token_kind::position)) {
@@ -228,8 +228,8 @@ class command_syntax {
         return true;
     }
 
-    // `( name [value], ... )`, at least one; each goes to the visitor, which returns false only when
-    // the scratch is full.
+    // `( name [value], ... )`, at least one; each goes to the visitor, which returns false only
+    // when the scratch is full.
     template <class Visitor>
     bool options(Visitor&& visit) noexcept {
         if (!accept('(')) return unexpected();

@@ -314,9 +314,8 @@ struct lookup {
     constexpr lookup() noexcept {
         for (auto& row : next) row.fill(none);
         for (const transition& each : transitions) {
-            at(each.from, each.said) =
-                static_cast<std::uint8_t>(static_cast<std::uint8_t>(each.to) |
-                                          (each.late ? late_bit : std::uint8_t{0}));
+            at(each.from, each.said) = static_cast<std::uint8_t>(
+                static_cast<std::uint8_t>(each.to) | (each.late ? late_bit : std::uint8_t{0}));
         }
         constexpr auto end = static_cast<std::uint8_t>(phase::closed);
         for (std::uint8_t i = 0; i < end; ++i) {
@@ -332,8 +331,7 @@ struct lookup {
             const bool asked_encryption = here == phase::ssl_asked || here == phase::gss_asked ||
                                           here == phase::ssl_asked_again ||
                                           here == phase::gss_asked_again;
-            if (here >= phase::started || asked_encryption)
-                at(here, message::fatal_response) = end;
+            if (here >= phase::started || asked_encryption) at(here, message::fatal_response) = end;
             // What a failed copy left under way.
             if (here == phase::idle || here == phase::failed) {
                 for (const message said :
@@ -375,8 +373,7 @@ class conversation {
 
     // Whether it is to be passed over if it comes now from the other end: to be asked before receive().
     bool is_late(message said) const noexcept {
-        return next(said) != detail::lookup::none &&
-               (next(said) & detail::lookup::late_bit) != 0;
+        return next(said) != detail::lookup::none && (next(said) & detail::lookup::late_bit) != 0;
     }
 
     // The transport ended.

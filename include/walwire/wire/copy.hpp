@@ -162,8 +162,7 @@ inline result<hot_standby_feedback> parse_hot_standby_feedback(bytes data) noexc
 
 inline result<primary_status_request> parse_primary_status_request(bytes data) noexcept {
     if (data.size() < primary_status_request_size) return errc::stream_malformed;
-    return primary_status_request{
-        static_cast<std::int64_t>(load<std::uint64_t>(data.data() + 1))};
+    return primary_status_request{static_cast<std::int64_t>(load<std::uint64_t>(data.data() + 1))};
 }
 
 // Encoders write the whole message with its CopyData header; wal_data's writes all but the payload,

@@ -170,8 +170,8 @@ class framer {
     }
 
     mutable_bytes stash_;
-    std::size_t held_ = 0;    // bytes of an unfinished message in the stash
-    std::uint32_t left_ = 0;  // bytes of a streaming CopyData's body still to come
+    std::size_t held_ = 0;   // bytes of an unfinished message in the stash
+    std::uint32_t left_ = 0; // bytes of a streaming CopyData's body still to come
     errc code_ = errc::none;
     std::uint64_t began_ = 0;
     std::uint64_t eaten_ = 0;

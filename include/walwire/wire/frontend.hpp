@@ -108,6 +108,8 @@ inline void put(writer& out, const copy_fail& message) noexcept {
 inline void put_client_copy_done(writer& out) noexcept {
     put_message(out, frontend_tag::copy_done);
 }
-inline void put_terminate(writer& out) noexcept { put_message(out, frontend_tag::terminate); }
+inline void put_terminate(writer& out) noexcept {
+    put_message(out, frontend_tag::terminate);
+}
 
 } // namespace walwire::wire

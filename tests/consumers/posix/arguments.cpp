@@ -121,8 +121,7 @@ receive_arguments parse_receive(std::span<char*> given) {
     }
     if (made.directory.empty() && !made.create_slot)
         throw usage_error("receive needs a directory (-D)");
-    if (made.create_slot && made.slot.empty())
-        throw usage_error("--create-slot needs a slot (-S)");
+    if (made.create_slot && made.slot.empty()) throw usage_error("--create-slot needs a slot (-S)");
     return made;
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include <walwire/replica/retry.hpp>
 #include <walwire/replica/session.hpp>
 
 #include "failure.hpp"
@@ -47,6 +48,8 @@ void ask(link& line, const walwire::wire::command& command, std::string_view tol
                     error = describe(refused->fields());
             } else if (const auto* failed = std::get_if<replica::failed>(&told)) {
                 if (error.empty()) error = describe(failed->reason);
+                // What we refuse ourselves is not refused the less with another encryption.
+                admitted = admitted || replica::is_permanent(failed->reason.code);
             } else {
                 answer(told);
             }

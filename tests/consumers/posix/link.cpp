@@ -6,8 +6,7 @@ namespace {
 walwire::conninfo parse(const std::string& text, std::vector<char>& storage) {
     storage.resize(text.size() + 1);
     walwire::conninfo info;
-    const auto wrong =
-        walwire::parse_conninfo(text, storage, info, walwire::tls_support::present);
+    const auto wrong = walwire::parse_conninfo(text, storage, info, walwire::tls_support::present);
     if (wrong.code != walwire::errc::none) {
         std::array<char, walwire::conninfo_error_printed_size_max> room{};
         const auto shown = walwire::to_text(wrong, room);

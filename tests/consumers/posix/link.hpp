@@ -65,8 +65,7 @@ class link {
     // Writes what the machine has to say, as far as the connection takes it.
     template <class Machine>
     void write(Machine& machine) {
-        for (walwire::gather out = machine.output(); up() && !out.empty();
-             out = machine.output()) {
+        for (walwire::gather out = machine.output(); up() && !out.empty(); out = machine.output()) {
             const std::size_t written = transport_->write(out);
             if (written == 0) break;
             machine.consume(written);
@@ -81,8 +80,7 @@ class link {
             wait(-1, {false, false}, deadline, wake);
             return {};
         }
-        const readiness ready =
-            transport_->wait({true, !machine.output().empty()}, deadline, wake);
+        const readiness ready = transport_->wait({true, !machine.output().empty()}, deadline, wake);
         if (!ready.read) return {};
         const arrival got = transport_->read(buffer_);
         if (got.end) machine.finish();

@@ -117,9 +117,8 @@ class receiver {
     void heard(const replica::disconnect_wanted&) { line_.hang_up(); }
 
     void heard(const replica::tls_accepted& accepted) {
-        on_connection([&] {
-            line_.secure(machine_, accepted.direct, machine_timeout(), signals_.number());
-        });
+        on_connection(
+            [&] { line_.secure(machine_, accepted.direct, machine_timeout(), signals_.number()); });
     }
     void heard(const replica::gss_accepted&) { machine_.disconnected(); } // never asked for
     void heard(const replica::password_wanted&) { line_.give_password(machine_); }
@@ -160,7 +159,10 @@ class receiver {
             tell("timeline ended at " + std::string(std::string_view(to_text(ended.switch_point))) +
                  ", the next is " + std::to_string(ended.next.value));
     }
-    void heard(const replica::primary_keepalive&) {}
+    // A server that shuts down asks, and waits until all that it sent is durable here.
+    void heard(const replica::primary_keepalive& alive) {
+        if (alive.reply_requested && followed_) machine_.flushed(directory_.flush());
+    }
     void heard(const replica::primary_status&) {}
     void heard(const replica::parameter_status&) {}
     void heard(const replica::server_error& error) { server_said_ = describe(error.fields()); }
@@ -181,12 +183,12 @@ class receiver {
     // Server, position and cause, in one line.
     std::string explain(const replica::cause& why) const {
         std::string text = line_.peer();
-        if (position_.valid())
-            text += ", at " + std::string(std::string_view(to_text(position_)));
+        if (position_.valid()) text += ", at " + std::string(std::string_view(to_text(position_)));
         text += ": ";
         if (!server_said_.empty()) return text + server_said_;
         if (!lost_.empty()) return text + lost_;
-        if (why.reason.code == walwire::errc::none) return text + "the server closed the connection";
+        if (why.reason.code == walwire::errc::none)
+            return text + "the server closed the connection";
         return text + describe(why.reason);
     }
 

@@ -29,9 +29,10 @@ std::int64_t read_clock(clockid_t clock) noexcept {
 // poll counts in milliseconds. Rounding up keeps a deadline from being met by a burst of empty polls.
 int poll_timeout(std::int64_t deadline) noexcept {
     if (deadline == walwire::never) return -1;
-    const std::int64_t left = deadline - now().steady;
-    if (left <= 0) return 0;
-    return static_cast<int>(std::min<std::int64_t>(left / walwire::millisecond + 1, INT_MAX));
+    const std::int64_t at = now().steady;
+    if (deadline <= at) return 0; // a session's "at once" is the distant past
+    return static_cast<int>(
+        std::min<std::int64_t>((deadline - at) / walwire::millisecond + 1, INT_MAX));
 }
 
 address unix_address(std::string_view directory, const std::string& port) {
@@ -211,9 +212,8 @@ socket connect(const std::vector<address>& places, std::int64_t deadline,
     for (std::size_t i = 0; i < places.size(); ++i) {
         const std::int64_t at = now().steady;
         const auto left = static_cast<std::int64_t>(places.size() - i);
-        const std::int64_t share = deadline == walwire::never
-                                       ? deadline
-                                       : at + std::max<std::int64_t>(deadline - at, 0) / left;
+        const std::int64_t share =
+            deadline == walwire::never || deadline <= at ? deadline : at + (deadline - at) / left;
         try {
             return {connect_one(places[i], share, options, wake), places[i].text};
         } catch (const failure& refused) {

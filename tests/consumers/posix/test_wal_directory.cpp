@@ -430,6 +430,23 @@ TEST_CASE("a segment is synced before it is renamed, and the directory after it"
     CHECK(disk.log == expected);
 }
 
+TEST_CASE("what somebody else left is synced before it is relied on") {
+    const temporary_directory home;
+    write_file(home / partial(1, 3), std::string(mib, 'x'));
+    write_file(home / "00000002.history", history);
+    const watch watching(home.path());
+    wal_directory directory(home.path());
+    directory.resume(size);
+    begin(directory);
+    directory.add_history({2}, walwire::as_bytes(history));
+    const std::string parent = fs::path(home.path()).filename();
+    const std::vector<std::string> expected{
+        "allocate " + partial(1, 3), "fsync " + partial(1, 3), "fsync " + parent,
+        "fsync 00000002.history",    "fsync " + parent,
+    };
+    CHECK(disk.log == expected);
+}
+
 TEST_CASE("small runs are collected and reported as written only when the system has them") {
     const temporary_directory home;
     const watch watching(home.path());
@@ -809,6 +826,18 @@ TEST_CASE("what lies behind a switch point is erased, and whole segments stay") 
     CHECK(read_file(home / partial(1, 4)) == content);
 }
 
+TEST_CASE("what is erased is durably erased") {
+    const temporary_directory home;
+    const watch watching(home.path());
+    wal_directory directory(home.path());
+    directory.resume(size);
+    directory.write({1}, origin, wal_bytes({1}, origin, origin + 1000));
+    directory.flush();
+    directory.end_timeline(origin + 999);
+    CHECK(disk.log[disk.log.size() - 2] == "pwrite " + partial(1, 3));
+    CHECK(disk.log.back() == "fsync " + partial(1, 3));
+}
+
 TEST_CASE("a timeline may end on a boundary") {
     const temporary_directory home;
     wal_directory directory(home.path());
@@ -838,6 +867,19 @@ TEST_CASE("a history file is written once, and may come again") {
         CHECK(message_of([&] { directory.add_history({2}, walwire::as_bytes(other)); }) ==
               "history file \"" + (home / "00000002.history") + "\" exists and says otherwise");
     CHECK(read_file(home / "00000002.history") == history);
+    {
+        const watch watching(home.path());
+        disk.fail_at = 3; // unlink, create, write, sync
+        CHECK_THROWS_AS(directory.add_history({3}, walwire::as_bytes(history)), failure);
+        CHECK(disk.log[3] == "fsync 00000003.history.tmp");
+        CHECK(disk.log.back() == "unlink 00000003.history.tmp");
+    }
+}
+
+TEST_CASE("a history file's name is made from its timeline") {
+    const temporary_directory home;
+    wal_directory directory(home.path());
+    directory.resume(size);
     directory.add_history({0xABCDEF01}, {});
     CHECK(fs::exists(home / "ABCDEF01.history"));
 }

@@ -247,6 +247,7 @@ bool tls_channel::handshake() {
     const unsigned char* agreed = nullptr;
     unsigned size = 0;
     SSL_get0_alpn_selected(ssl_.get(), &agreed, &size);
+    // OpenSSL looks by itself only since 2024.
     if (size != 0 && !protocol_agreed())
         throw failure("the server agreed on a protocol that was not offered");
     read_needs_ = {.read = true, .write = false};

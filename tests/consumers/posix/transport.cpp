@@ -29,8 +29,8 @@ readiness transport::wait(interest wanted, std::int64_t deadline, int wake) {
 }
 
 void transport::secure(const tls& shared, bool direct, std::int64_t deadline, int wake) {
-    channel_.emplace(shared, socket_);
     try {
+        channel_.emplace(shared, socket_);
         while (!channel_->handshake()) {
             const readiness found = posix::wait(
                 socket_.number(), channel_->needs({.read = true, .write = false}), deadline, wake);
@@ -39,10 +39,14 @@ void transport::secure(const tls& shared, bool direct, std::int64_t deadline, in
         }
         if (direct && !channel_->protocol_agreed())
             throw failure("the server did not agree on a protocol (ALPN), as direct TLS demands");
+        secured_ = true;
     } catch (const failure& refused) {
         socket_.close(); // never to go on in plain text
         throw failure("could not encrypt the connection to " + peer() + ": " + refused.what(),
                       refused.code());
+    } catch (...) {
+        socket_.close();
+        throw;
     }
 }
 

@@ -32,7 +32,7 @@ class transport {
     // connection. Throws failure when it fails, is late, or is direct and the server did not agree on
     // the protocol; interrupted when `wake` became readable. `shared` must outlive the transport.
     void secure(const tls& shared, bool direct, std::int64_t deadline, int wake = -1);
-    bool secured() const noexcept { return channel_.has_value(); }
+    bool secured() const noexcept { return secured_; }
     // The server's certificate as DER; empty on a plain connection.
     std::vector<std::byte> peer_certificate() const;
 
@@ -44,6 +44,7 @@ class transport {
   private:
     socket socket_;
     std::optional<tls_channel> channel_;
+    bool secured_ = false;
 };
 
 } // namespace posix

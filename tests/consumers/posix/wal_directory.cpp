@@ -13,7 +13,6 @@
 #include <string_view>
 #include <tuple>
 
-
 namespace posix {
 
 namespace {

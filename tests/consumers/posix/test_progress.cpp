@@ -1,0 +1,120 @@
+#include "progress.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <termios.h>
+
+#include <array>
+
+#include "descriptor.hpp"
+
+using posix::descriptor;
+using posix::progress_figures;
+using walwire::millisecond;
+using walwire::second;
+
+namespace {
+
+constexpr std::uint64_t mib = 1 << 20;
+
+// A terminal and what its user sees of it.
+struct terminal {
+    terminal(unsigned short columns) : screen(::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK)) {
+        REQUIRE(::grantpt(screen.number()) == 0);
+        REQUIRE(::unlockpt(screen.number()) == 0);
+        line = descriptor(::open(::ptsname(screen.number()), O_RDWR | O_NOCTTY));
+        const winsize size{.ws_row = 25, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+        REQUIRE(::ioctl(line.number(), TIOCSWINSZ, &size) == 0);
+        termios raw{};
+        ::tcgetattr(line.number(), &raw);
+        ::cfmakeraw(&raw);
+        ::tcsetattr(line.number(), TCSANOW, &raw);
+    }
+
+    std::string seen() const {
+        std::array<char, 4096> room{};
+        const ssize_t size = ::read(screen.number(), room.data(), room.size());
+        return std::string(room.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+    }
+
+    descriptor screen;
+    descriptor line;
+};
+
+progress_figures at(std::uint64_t bytes) {
+    return {{0x16B3748}, {1}, bytes, 0};
+}
+
+} // namespace
+
+TEST_CASE("sizes are given in the unit that suits them") {
+    CHECK(posix::size_text(0) == "0 B");
+    CHECK(posix::size_text(1023) == "1023 B");
+    CHECK(posix::size_text(1024) == "1.0 KiB");
+    CHECK(posix::size_text(1536) == "1.5 KiB");
+    CHECK(posix::size_text(1024 * 1024 - 1) == "1.0 MiB"); // not 1024.0 KiB
+    CHECK(posix::size_text(3.25 * mib * 1024) == "3.2 GiB");
+    CHECK(posix::size_text(1.8446744e19) == "16.0 EiB");
+}
+
+TEST_CASE("the line says position, timeline, bytes, rate and reconnects") {
+    progress_figures figures{{0x2'05A1C000}, {3}, 1536 * mib, 0};
+    CHECK(posix::progress_text(figures, 2.5 * mib) == "2/5A1C000 timeline 3, 1.5 GiB, 2.5 MiB/s");
+    figures.reconnects = 1;
+    CHECK(posix::progress_text(figures, 0) == "2/5A1C000 timeline 3, 1.5 GiB, 0 B/s, 1 reconnect");
+    figures.reconnects = 2;
+    CHECK(posix::progress_text(figures, 0) == "2/5A1C000 timeline 3, 1.5 GiB, 0 B/s, 2 reconnects");
+}
+
+TEST_CASE("the line is rewritten five times a second and shows the rate of two seconds") {
+    const terminal watched(80);
+    {
+        posix::progress line(watched.line.number());
+        CHECK(line.deadline() == walwire::never);
+        std::int64_t now = 1000 * second;
+        line.show(at(0), now);
+        CHECK(watched.seen() == "\r0/16B3748 timeline 1, 0 B, 0 B/s\x1b[K");
+        line.show(at(mib), now + 199 * millisecond);
+        CHECK(watched.seen().empty());
+        line.show(at(mib), now + 200 * millisecond);
+        CHECK(watched.seen() == "\r0/16B3748 timeline 1, 1.0 MiB, 5.0 MiB/s\x1b[K");
+        CHECK(line.deadline() == now + 400 * millisecond);
+        for (int i = 0; i < 50; ++i) line.show(at(mib), now += 200 * millisecond);
+        CHECK(watched.seen().ends_with("1.0 MiB, 0 B/s\x1b[K"));
+        CHECK(line.deadline() == walwire::never); // it has come to rest
+        line.show(at(3 * mib), now += 200 * millisecond);
+        CHECK(watched.seen() == "\r0/16B3748 timeline 1, 3.0 MiB, 1.0 MiB/s\x1b[K");
+        line.clear();
+        CHECK(watched.seen() == "\r\x1b[K");
+        line.clear();
+        CHECK(watched.seen().empty());
+        line.show(at(3 * mib), now + second);
+        CHECK_FALSE(watched.seen().empty());
+    }
+    CHECK(watched.seen() == "\n");
+}
+
+TEST_CASE("a narrow terminal gets what fits into one line") {
+    const terminal watched(20);
+    posix::progress line(watched.line.number());
+    line.show(at(0), 0);
+    CHECK(watched.seen() == "\r0/16B3748 timeline \x1b[K");
+}
+
+TEST_CASE("nothing is written where nobody watches") {
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_NONBLOCK) == 0);
+    const descriptor reading(ends[0]);
+    const descriptor writing(ends[1]);
+    {
+        posix::progress line(writing.number());
+        line.show(at(0), 0);
+        line.show(at(mib), second);
+        CHECK(line.deadline() == walwire::never);
+        line.clear();
+    }
+    char room[1];
+    CHECK(::read(reading.number(), room, 1) < 0);
+}
