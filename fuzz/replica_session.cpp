@@ -1,9 +1,9 @@
 // replica::session against a server that says anything.
 //
-// Properties: the events and the output do not depend on how the bytes were cut; every message that the
-// session writes is one that the conversation allows a client then and there; WAL comes without a gap
-// and without a byte twice; the three positions of a status are in order, never fall, and never pass
-// what was delivered; the session ends at most once and does nothing afterwards.
+// Properties: the events and the output do not depend on how the bytes were cut; every message that
+// the session writes is one that the conversation allows a client then and there; WAL comes without
+// a gap and without a byte twice; the three positions of a status are in order, never fall, and
+// never pass what was delivered; the session ends at most once and does nothing afterwards.
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -54,9 +54,9 @@ replica::options options_for(std::uint8_t choice) {
     return made;
 }
 
-// The conversation as somebody between the two ends sees it. Within one call of the session its words and
-// the server's may have crossed, so the server's are taken as far as they go, then one of the client's,
-// and so on: every word of the client's must find its place.
+// The conversation as somebody between the two ends sees it. Within one call of the session its
+// words and the server's may have crossed, so the server's are taken as far as they go, then one of
+// the client's, and so on: every word of the client's must find its place.
 class witness {
   public:
     void heard(bytes server) {
@@ -197,11 +197,11 @@ class run {
     }
 
     void note(const replica::event& told) {
-        if (const auto* run = std::get_if<replica::wal_data>(&told)) {
-            check(!run->data.empty(), "runs are not empty");
-            check(run->start == next_, "WAL is contiguous");
-            next_ = run->start + run->data.size();
-            events_.append(as_text(run->data));
+        if (const auto* wal = std::get_if<replica::wal_data>(&told)) {
+            check(!wal->data.empty(), "runs are not empty");
+            check(wal->start == next_, "WAL is contiguous");
+            next_ = wal->start + wal->data.size();
+            events_.append(as_text(wal->data));
             return;
         }
         if (const auto* stream = std::get_if<replica::streaming_started>(&told))
@@ -226,9 +226,9 @@ class run {
         }
         if (std::holds_alternative<replica::password_wanted>(told))
             waiting_ = session_.give_password("secret") != errc::none;
-        if (const auto* run = std::get_if<replica::wal_data>(&told)) {
-            session_.flushed(run->start + run->data.size());
-            session_.applied(run->start + run->data.size() / 2);
+        if (const auto* wal = std::get_if<replica::wal_data>(&told)) {
+            session_.flushed(wal->start + wal->data.size());
+            session_.applied(wal->start + wal->data.size() / 2);
         }
         if (!std::holds_alternative<replica::ready>(told)) return;
         constexpr std::array<int, 8> plans{0, 1, 2, 3, 4, 5, 6, 5};

@@ -1,10 +1,10 @@
 // replica::wal_receiver, driven by an owner and a server that do anything in any order.
 //
-// The input is a list of steps: open or refuse the transport, deliver bytes of the server's, lose the
-// connection, let time pass, place, flush, stop. Properties: a transport is asked for only when there is
-// none, and closed exactly once; WAL comes only behind `following`, without a gap; positions that were
-// reported never fall but by a timeline's end; the machine ends once, at the latest when it is stopped,
-// and never spins: a poll in the place of a deadline moves it.
+// The input is a list of steps: open or refuse the transport, deliver bytes of the server's, lose
+// the connection, let time pass, place, flush, stop. Properties: a transport is asked for only when
+// there is none, and closed exactly once; WAL comes only behind `following`, without a gap;
+// positions that were reported never fall but by a timeline's end; the machine ends once, at the
+// latest when it is stopped, and never spins: a poll in the place of a deadline moves it.
 #include <array>
 #include <cstdint>
 #include <vector>

@@ -7,8 +7,8 @@
 //     const auto key = in.rest();
 //     if (!in.ok()) ...            // some field ran past the end; what was read is zero or empty
 //
-// An encoder writes every field and asks once whether all of them fitted. Neither ever touches a byte
-// outside its span. PostgreSQL's wire is big-endian; WAL pages and the AionDB dialect are
+// An encoder writes every field and asks once whether all of them fitted. Neither ever touches a
+// byte outside its span. PostgreSQL's wire is big-endian; WAL pages and the AionDB dialect are
 // little-endian, so the byte order is a template parameter with the wire's as the default.
 #pragma once
 
@@ -121,8 +121,8 @@ class basic_reader {
     bool ok_ = true;
 };
 
-// Writes fields into a span, front to back. The first field that does not fit, and every field after
-// it, is left out and ok() stays false: a caller that sees it throws the whole message away.
+// Writes fields into a span, front to back. The first field that does not fit, and every field
+// after it, is left out and ok() stays false: a caller that sees it throws the whole message away.
 template <std::endian Order>
 class basic_writer {
   public:
@@ -143,8 +143,8 @@ class basic_writer {
     }
     void append(std::string_view text) noexcept { append(as_bytes(text)); }
 
-    // The text and a NUL. Text that holds a NUL cannot be said on this wire and is refused like text
-    // that does not fit; callers that owe a better message check first.
+    // The text and a NUL. Text that holds a NUL cannot be said on this wire and is refused like
+    // text that does not fit; callers that owe a better message check first.
     void c_string(std::string_view text) noexcept {
         if (text.find('\0') != std::string_view::npos) ok_ = false;
         append(text);
@@ -183,8 +183,8 @@ using writer = basic_writer<std::endian::big>;
 using little_reader = basic_reader<std::endian::little>;
 using little_writer = basic_writer<std::endian::little>;
 
-// Secrets are compared in a time that depends on their sizes only, and wiped when they are done with:
-// the barrier keeps a compiler from dropping stores to memory that nobody reads again.
+// Secrets are compared in a time that depends on their sizes only, and wiped when they are done
+// with: the barrier keeps a compiler from dropping stores to memory that nobody reads again.
 inline bool equal_in_constant_time(bytes a, bytes b) noexcept {
     if (a.size() != b.size()) return false;
     std::uint8_t difference = 0;

@@ -1,8 +1,8 @@
 // What the compiler must be, and the library's only three macros.
 //
-// WALWIRE_ASSERT(condition)  guards what our own code promised itself, never what a peer sent. It is
-//                            off unless a build defines it (our tests do); define it before the first
-//                            include to route it into a project's own assertion.
+// WALWIRE_ASSERT(condition)  guards what our own code promised itself, never what a peer sent. It
+//                            is off unless a build defines it (our tests do); define it before the
+//                            first include to route it into a project's own assertion.
 // WALWIRE_HOT, WALWIRE_COLD  keep the per-message path inlined into the caller's loop and push
 //                            everything rarer out of it. They change speed, never meaning.
 #pragma once

@@ -1,9 +1,9 @@
 // What can be wrong, by name.
 //
 // One enumeration serves three channels that are never mixed: a code that a call returns when its
-// caller misused it, an `error` with a place in the stream when the peer broke the protocol (sticky, in
-// a `failed` event), and a code that a parser of text returns. What a peer *reports*, an ErrorResponse,
-// is none of these; it is an event with its fields (wire/fields.hpp).
+// caller misused it, an `error` with a place in the stream when the peer broke the protocol
+// (sticky, in a `failed` event), and a code that a parser of text returns. What a peer *reports*,
+// an ErrorResponse, is none of these; it is an event with its fields (wire/fields.hpp).
 #pragma once
 
 #include <cstdint>
@@ -199,8 +199,8 @@ constexpr std::string_view text(errc code) noexcept {
     return "unknown error";
 }
 
-// How a peer broke the protocol, and where: `offset` counts the bytes that the machine ate before the
-// message that was wrong.
+// How a peer broke the protocol, and where: `offset` counts the bytes that the machine ate before
+// the message that was wrong.
 struct error {
     errc code = errc::none;
     std::uint64_t offset = 0;

@@ -1,12 +1,12 @@
 // Positions in the write-ahead log, and the timelines they lie on.
 //
 // An LSN is the 64-bit byte offset of a point in the log. PostgreSQL prints it as two hexadecimal
-// halves, "0/16B3748", and calls the value 0/0 invalid. Everywhere in PostgreSQL's protocol a position
-// that says "up to here" is the last byte plus one. (The AionDB dialect counts entries instead; see
-// aiondb/message.hpp.)
+// halves, "0/16B3748", and calls the value 0/0 invalid. Everywhere in PostgreSQL's protocol a
+// position that says "up to here" is the last byte plus one. (The AionDB dialect counts entries
+// instead; see aiondb/message.hpp.)
 //
-// A timeline is one unbroken history of the log; promotion starts the next. It is an unsigned 32-bit
-// number, never 0.
+// A timeline is one unbroken history of the log; promotion starts the next. It is an unsigned
+// 32-bit number, never 0.
 //
 // Source of truth: PostgreSQL's src/include/access/xlogdefs.h and pg_lsn's input function.
 #pragma once
@@ -95,9 +95,9 @@ constexpr result<std::uint64_t> parse_decimal(std::string_view text, std::uint64
 
 } // namespace detail
 
-// One to eight hexadecimal digits on each side of one slash, and nothing else. A half of nine digits is
-// refused: PostgreSQL's own command parser keeps its low 32 bits, which turns a typing mistake into
-// another position.
+// One to eight hexadecimal digits on each side of one slash, and nothing else. A half of nine
+// digits is refused: PostgreSQL's own command parser keeps its low 32 bits, which turns a typing
+// mistake into another position.
 constexpr result<lsn> parse_lsn(std::string_view text) noexcept {
     std::uint64_t halves[2] = {0, 0};
     std::size_t at = 0;

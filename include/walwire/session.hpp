@@ -1,7 +1,7 @@
 // The contract that every machine of this library obeys.
 //
-// A machine never reads, writes, waits or allocates. Its owner brings bytes and the time, takes events
-// and bytes, and is told when to come back:
+// A machine never reads, writes, waits or allocates. Its owner brings bytes and the time, takes
+// events and bytes, and is told when to come back:
 //
 //     for (;;) {
 //         while (auto event = session.poll(in, now()))      // bytes in, time in, events out
@@ -9,15 +9,15 @@
 //         for (auto out = session.output(); !out.empty(); out = session.output())
 //             session.consume(write(socket, out));          // bytes out
 //         if (session.over()) break;
-//         in = read_or_wait(socket, session.deadline());    // empty on timeout; finish() at end of file
+//         in = read_or_wait(socket, session.deadline());    // empty on timeout; or finish()
 //     }
 //
 // poll advances the span past what it ate. It comes back empty-handed with the span empty ("read
 // more"), or leaves bytes only where the owner owes a command ("answer first"): a TLS handshake, a
 // password, a placement. A partial message is never the owner's to keep. Views inside an event live
 // until the next call on that machine or until the input buffer is reused. Only poll moves the
-// machine; output() is stable until consume. Any call in any order is legal: what cannot be done now
-// is refused by a code and changes nothing, and after the end every call is a harmless no-op.
+// machine; output() is stable until consume. Any call in any order is legal: what cannot be done
+// now is refused by a code and changes nothing, and after the end every call is a harmless no-op.
 //
 // Machines are placed, not moved. Distinct machines are independent; one is not thread-safe.
 #pragma once
@@ -41,8 +41,9 @@ struct gather {
     std::size_t size() const noexcept { return head.size() + body.size(); }
 };
 
-// The two buffers that a machine works in. The owner provides them and keeps them alive and unmoved.
-// They are all the memory that a machine has beside itself; limits.hpp says which sizes suffice.
+// The two buffers that a machine works in. The owner provides them and keeps them alive and
+// unmoved. They are all the memory that a machine has beside itself; limits.hpp says which sizes
+// suffice.
 struct memory {
     mutable_bytes stash; // the one control message or record that straddles inputs
     mutable_bytes out;   // encoded messages that are not yet written

@@ -1,8 +1,8 @@
 // Readings of clocks, which the library is always given and never takes.
 //
-// Every call that needs the time takes an `instant`: the steady clock drives deadlines, the wall clock
-// is only ever copied into messages, whose receivers print it and must not rely on it. All times are
-// whole microseconds.
+// Every call that needs the time takes an `instant`: the steady clock drives deadlines, the wall
+// clock is only ever copied into messages, whose receivers print it and must not rely on it. All
+// times are whole microseconds.
 #pragma once
 
 #include <cstdint>

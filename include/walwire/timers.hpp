@@ -1,7 +1,8 @@
 // The deadlines of one machine, by name.
 //
 // An enumeration whose last name is `count` names them; the table answers the two questions that a
-// machine has: which is the nearest, and has this one come. There are so few that a scan beats a heap.
+// machine has: which is the nearest, and has this one come. There are so few that a scan beats a
+// heap.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
 // Everything, but for what is opted into by name: auth/openssl.hpp, which needs libcrypto.
 //
-// Files that care about their compile time include what they use instead: replica/session.hpp for one
-// connection, replica/wal_receiver.hpp for a whole replica.
+// Files that care about their compile time include what they use instead: replica/session.hpp for
+// one connection, replica/wal_receiver.hpp for a whole replica.
 #pragma once
 
 #include "auth/base64.hpp"

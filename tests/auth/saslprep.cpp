@@ -177,6 +177,29 @@ TEST_CASE("what is not UTF-8 is left alone, to the byte") {
     CHECK(prepared(std::string_view("\xf0\x9d\x90\x80\xe2\x85\xa8")) == "AIX");
 }
 
+TEST_CASE("bytes that would spell an innocent character if nobody looked are no character") {
+    for (const std::string_view wrong : {"\xc1\x81", "\xe0\x81\x81", "\xf0\x80\x81\x81",    // 'A'
+                                         "\xe2\x85\x69", "\xe2\x85\xe9", "\xe2\x45\xa9"}) { // 'X'
+        const std::string behind = "\xe2\x85\xa8" + std::string(wrong);
+        CHECK(prepared(std::string_view(behind)) == behind);
+    }
+}
+
+TEST_CASE("characters are taken off a text, and nothing else is") {
+    std::size_t taken = 0;
+    each_code_point(0, 0x110000, [&](char32_t code) {
+        std::string text;
+        put_utf8(text, code);
+        text += '.';
+        std::string_view rest = text;
+        taken += auth::detail::take_code_point(rest) == code && rest == ".";
+    });
+    CHECK(taken == 0x110000 - 0x800);
+    for (std::string_view wrong : {"\xed\xa0\x80", "\xed\xbf\xbf", "\xf4\x90\x80\x80", "\xc1\xbf",
+                                   "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf", "\xf8\x88\x80\x80\x80"})
+        CHECK(auth::detail::take_code_point(wrong) == auth::detail::no_code_point);
+}
+
 TEST_CASE("exotic spaces become blanks and invisible characters disappear") {
     for (const char32_t space :
          std::u32string_view(U"\u00a0\u1680\u2000\u2005\u200b\u202f\u205f\u3000"))
@@ -229,6 +252,19 @@ TEST_CASE("NFKC takes apart, orders and joins") {
     CHECK(prepared(U"\uac00\u11a8") == utf8(U"\uac01"));
     CHECK(prepared(U"\ufdfa").size() == 33);
     CHECK(prepared(U"\U0002f868") == utf8(U"\U000036fc")); // as Unicode's Corrigendum 4 has it
+}
+
+TEST_CASE("Hangul letters compose where they may, and the one before the first tail is none") {
+    using auth::detail::compose;
+    constexpr char32_t none = auth::detail::no_code_point;
+    CHECK(compose(0x1100, 0x1161) == 0xac00);
+    CHECK(compose(0x1112, 0x1175) == 0xd788);
+    CHECK(compose(0xd788, 0x11c2) == 0xd7a3);
+    CHECK(compose(0xac00, 0x11a7) == none);
+    CHECK(compose(0xac01, 0x11a8) == none);
+    CHECK(compose(0xac00, 0x11c3) == none);
+    CHECK(compose(0x1100, 0x1160) == none);
+    CHECK(compose(0x1113, 0x1161) == none);
 }
 
 TEST_CASE("every code point alone comes out as the model says") {

@@ -8,7 +8,8 @@ import os
 
 from support import certificates, cluster, live, walwire
 
-# Roles, their passwords, and how the server wants them: all methods of 12 to 18 that need no other server.
+# Roles, their passwords, and how the server wants them: all methods of 12 to 18 that need no other
+# server.
 SECRET = 'se:cret\\ \'word"'
 NORMAL = 'IX walwire'  # what SASLprep makes of UNUSUAL
 UNUSUAL = '\u2168\u00a0wal\u00adwire'

@@ -46,7 +46,7 @@ class Promotion(live.Live):
         """The last segment of a timeline that ended stays `.partial`, and is right up to the switch."""
         at = self.switch_point(source, timeline + 1)
         size = source.segment_size
-        name = '%08X%08X%08X' % (timeline, at // 2 ** 32, at % 2 ** 32 // size)
+        name = archive.name(at, size, timeline)
         if at % size == 0:
             return
         self.assertIn(name + '.partial', archive.partial(directory))

@@ -1,5 +1,5 @@
-// A recorded conversation played to a replica's session: the server's bytes go in, and what the session
-// would say in the client's place is kept beside what the client said.
+// A recorded conversation played to a replica's session: the server's bytes go in, and what the
+// session would say in the client's place is kept beside what the client said.
 //
 // The client's side of the recording says what to be: its start-up packet becomes the options, its
 // queries become commands, in order. The server's answers must not depend on more than that.
@@ -142,8 +142,8 @@ inline script read_script(const support::transcript& recorded) {
     // A session makes its nonce of 18 random bytes; the raw socket's was of another size.
     if (!made.nonce.empty() && made.nonce.size() != auth::nonce_size)
         made.reason = "a nonce that a session does not make (auth/scram plays it)";
-    // Only where the server met the client's CopyDone before the end of the timeline does it matter who
-    // stopped first.
+    // Only where the server met the client's CopyDone before the end of the timeline does it matter
+    // who stopped first.
     made.stops = recorded.name().find("c06_") != std::string::npos;
     made.password = password_of(made.options.user);
     if (recorded.name().find("e01_") != std::string::npos) made.password = "wrong";
@@ -172,99 +172,98 @@ inline std::string shown(lsn at) {
 }
 
 // One event as text, runs of WAL joined by the caller.
+struct renderer {
+    std::string operator()(const replica::tls_accepted& e) const {
+        return e.direct ? "tls_accepted direct" : "tls_accepted";
+    }
+    std::string operator()(const replica::gss_accepted&) const { return "gss_accepted"; }
+    std::string operator()(const replica::negotiated& e) const {
+        return "negotiated 3." + std::to_string(e.version.minor_part());
+    }
+    std::string operator()(const replica::password_wanted& e) const {
+        constexpr const char* uses[] = {"cleartext", "md5", "scram"};
+        return std::string("password_wanted ") + uses[static_cast<int>(e.use)];
+    }
+    std::string operator()(const replica::parameter_status& e) const {
+        return "parameter " + shown(e.name);
+    }
+    std::string operator()(const replica::backend_key_data& e) const {
+        return "key of " + std::to_string(e.key.size());
+    }
+    std::string operator()(const replica::ready& e) const {
+        return std::string("ready ") + static_cast<char>(e.status);
+    }
+    std::string operator()(const replica::system_identified& e) const {
+        return "system " + std::to_string(e.system_identifier) + " timeline " +
+               std::to_string(e.timeline.value) + " at " + shown(e.end) +
+               (e.database ? " database " + shown(*e.database) : "");
+    }
+    std::string operator()(const replica::setting_shown& e) const {
+        return "setting " + shown(e.value);
+    }
+    std::string operator()(const replica::history_read& e) const {
+        return "history of " + std::to_string(e.timeline.value) + ": " + shown(as_text(e.content));
+    }
+    std::string operator()(const replica::slot_created& e) const {
+        return "slot_created " + shown(e.name) + " " + shown(e.consistent_point) +
+               (e.snapshot ? " snapshot" : "") + (e.plugin ? " " + shown(*e.plugin) : "");
+    }
+    std::string operator()(const replica::slot_read& e) const {
+        return e.exists ? "slot " + shown(e.type) + " " + shown(e.restart) + " timeline " +
+                              std::to_string(e.restart_timeline.value)
+                        : "no slot";
+    }
+    std::string operator()(const replica::command_completed& e) const {
+        return "completed " + shown(e.tag);
+    }
+    std::string operator()(const replica::row_description& e) const {
+        return "columns " + std::to_string(e.size());
+    }
+    std::string operator()(const replica::data_row& e) const {
+        return "row " + std::to_string(e.size());
+    }
+    std::string operator()(const replica::streaming_started& e) const {
+        return "streaming from " + shown(e.start);
+    }
+    std::string operator()(const replica::wal_data& e) const {
+        return "wal " + shown(e.start) + "+" + std::to_string(e.data.size());
+    }
+    std::string operator()(const replica::primary_keepalive& e) const {
+        return std::string("keepalive ") + shown(e.server_end) +
+               (e.reply_requested ? " reply" : "");
+    }
+    std::string operator()(const replica::primary_status& e) const {
+        return "primary_status " + shown(e.end);
+    }
+    std::string operator()(const replica::timeline_ended& e) const {
+        return "timeline_ended, next " + std::to_string(e.next.value) + " from " +
+               shown(e.switch_point);
+    }
+    std::string operator()(const replica::streaming_ended& e) const {
+        constexpr const char* causes[] = {"stopped", "timeline_ended", "server_shutdown"};
+        return std::string("streaming_ended ") + causes[static_cast<int>(e.cause)];
+    }
+    std::string operator()(const replica::server_error& e) const {
+        return std::string(e.fatal ? "fatal " : "error ") + shown(e.sqlstate) + " " +
+               shown(e.message);
+    }
+    std::string operator()(const replica::notice& e) const {
+        return "notice " + shown(e.sqlstate) + " " + shown(e.message);
+    }
+    std::string operator()(const replica::notification_response& e) const {
+        return "notification " + shown(e.channel);
+    }
+    std::string operator()(const replica::closed& e) const {
+        constexpr const char* causes[] = {"terminated", "fatal_error", "server_shutdown"};
+        return std::string("closed ") + causes[static_cast<int>(e.cause)];
+    }
+    std::string operator()(const replica::failed& e) const {
+        return "failed: " + std::string(text(e.reason.code)) + " at " +
+               std::to_string(e.reason.offset);
+    }
+};
 inline std::string rendering(const replica::event& told) {
-    struct visitor {
-        std::string operator()(const replica::tls_accepted& e) const {
-            return e.direct ? "tls_accepted direct" : "tls_accepted";
-        }
-        std::string operator()(const replica::gss_accepted&) const { return "gss_accepted"; }
-        std::string operator()(const replica::negotiated& e) const {
-            return "negotiated 3." + std::to_string(e.version.minor_part());
-        }
-        std::string operator()(const replica::password_wanted& e) const {
-            constexpr const char* uses[] = {"cleartext", "md5", "scram"};
-            return std::string("password_wanted ") + uses[static_cast<int>(e.use)];
-        }
-        std::string operator()(const replica::parameter_status& e) const {
-            return "parameter " + shown(e.name);
-        }
-        std::string operator()(const replica::backend_key_data& e) const {
-            return "key of " + std::to_string(e.key.size());
-        }
-        std::string operator()(const replica::ready& e) const {
-            return std::string("ready ") + static_cast<char>(e.status);
-        }
-        std::string operator()(const replica::system_identified& e) const {
-            return "system " + std::to_string(e.system_identifier) + " timeline " +
-                   std::to_string(e.timeline.value) + " at " + shown(e.end) +
-                   (e.database ? " database " + shown(*e.database) : "");
-        }
-        std::string operator()(const replica::setting_shown& e) const {
-            return "setting " + shown(e.value);
-        }
-        std::string operator()(const replica::history_read& e) const {
-            return "history of " + std::to_string(e.timeline.value) + ": " +
-                   shown(as_text(e.content));
-        }
-        std::string operator()(const replica::slot_created& e) const {
-            return "slot_created " + shown(e.name) + " " + shown(e.consistent_point) +
-                   (e.snapshot ? " snapshot" : "") + (e.plugin ? " " + shown(*e.plugin) : "");
-        }
-        std::string operator()(const replica::slot_read& e) const {
-            return e.exists ? "slot " + shown(e.type) + " " + shown(e.restart) + " timeline " +
-                                  std::to_string(e.restart_timeline.value)
-                            : "no slot";
-        }
-        std::string operator()(const replica::command_completed& e) const {
-            return "completed " + shown(e.tag);
-        }
-        std::string operator()(const replica::row_description& e) const {
-            return "columns " + std::to_string(e.size());
-        }
-        std::string operator()(const replica::data_row& e) const {
-            return "row " + std::to_string(e.size());
-        }
-        std::string operator()(const replica::streaming_started& e) const {
-            return "streaming from " + shown(e.start);
-        }
-        std::string operator()(const replica::wal_data& e) const {
-            return "wal " + shown(e.start) + "+" + std::to_string(e.data.size());
-        }
-        std::string operator()(const replica::primary_keepalive& e) const {
-            return std::string("keepalive ") + shown(e.server_end) +
-                   (e.reply_requested ? " reply" : "");
-        }
-        std::string operator()(const replica::primary_status& e) const {
-            return "primary_status " + shown(e.end);
-        }
-        std::string operator()(const replica::timeline_ended& e) const {
-            return "timeline_ended, next " + std::to_string(e.next.value) + " from " +
-                   shown(e.switch_point);
-        }
-        std::string operator()(const replica::streaming_ended& e) const {
-            constexpr const char* causes[] = {"stopped", "timeline_ended", "server_shutdown"};
-            return std::string("streaming_ended ") + causes[static_cast<int>(e.cause)];
-        }
-        std::string operator()(const replica::server_error& e) const {
-            return std::string(e.fatal ? "fatal " : "error ") + shown(e.sqlstate) + " " +
-                   shown(e.message);
-        }
-        std::string operator()(const replica::notice& e) const {
-            return "notice " + shown(e.sqlstate) + " " + shown(e.message);
-        }
-        std::string operator()(const replica::notification_response& e) const {
-            return "notification " + shown(e.channel);
-        }
-        std::string operator()(const replica::closed& e) const {
-            constexpr const char* causes[] = {"terminated", "fatal_error", "server_shutdown"};
-            return std::string("closed ") + causes[static_cast<int>(e.cause)];
-        }
-        std::string operator()(const replica::failed& e) const {
-            return "failed: " + std::string(text(e.reason.code)) + " at " +
-                   std::to_string(e.reason.offset);
-        }
-    };
-    return std::visit(visitor{}, told);
+    return std::visit(renderer{}, told);
 }
 
 // Plays a script to a session of its own and keeps what it told and said.

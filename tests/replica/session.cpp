@@ -48,8 +48,8 @@ std::string play(const script& played, bytes input) {
     return session.events();
 }
 
-// How far apart the places are at which a conversation is tried: every byte where that is cheap. A SCRAM
-// exchange costs thousands of hashes each time, and most versions differ in little.
+// How far apart the places are at which a conversation is tried: every byte where that is cheap. A
+// SCRAM exchange costs thousands of hashes each time, and most versions differ in little.
 std::size_t stride(const support::transcript& recorded, const script& played) {
     const std::size_t size = recorded.said(side::server).size();
     if (size > 4096) return size / 61;
@@ -63,7 +63,8 @@ std::string golden_path(const std::string& version) {
 
 } // namespace
 
-// Set WALWIRE_WRITE_EVENTS to write the files anew after a change of events; git shows what changed.
+// Set WALWIRE_WRITE_EVENTS to write the files anew after a change of events; git shows what
+// changed.
 TEST_CASE("every recorded conversation gives the events that are written down beside it") {
     std::map<std::string, std::string> seen;
     std::size_t played = 0;

@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::uint64_t mebibyte = 1 << 20;
 
-// A receiver and a primary in virtual time, with a disk that keeps what was flushed and loses the rest.
+// A receiver and a primary in virtual time, with a disk that keeps what was flushed and loses the
+// rest.
 class follower {
   public:
     explicit follower(replica::receiver_options chosen = {}) : options(chosen) {
@@ -548,6 +549,17 @@ TEST_CASE("when the server turns away one kind of encryption the other is tried 
     CHECK(f.count<replica::connect_wanted>() == 2);
 }
 
+TEST_CASE("what we refuse by ourselves is not tried again with another encryption") {
+    replica::receiver_options options;
+    options.connection.require_auth.forbid(auth::method::none);
+    options.alternative_tls = replica::encryption::required;
+    follower f(options);
+    f.settle();
+    REQUIRE(f.verdict);
+    CHECK(f.verdict->why.reason.code == errc::authentication_refused);
+    CHECK(f.count<replica::connect_wanted>() == 1);
+}
+
 TEST_CASE("stop ends it in an orderly way from whatever it is doing") {
     SUBCASE("while it waits") {
         follower f;
@@ -666,7 +678,8 @@ TEST_CASE("cut at random bytes, with flushes that lag, every byte arrives in its
         }
         CHECK(f.received == goal);
         REQUIRE(!f.disk.empty());
-        // No gap from the first byte to the last; what came twice was the same, which heard() checked.
+        // No gap from the first byte to the last; what came twice was the same, which heard()
+        // checked.
         CHECK(f.disk.rbegin()->first - f.disk.begin()->first + 1 == f.disk.size());
     }
 }

@@ -1,9 +1,9 @@
-// A primary that does what a test tells it: answers the commands of one connection after another from a
-// log that any test can compute, on a history that the test writes.
+// A primary that does what a test tells it: answers the commands of one connection after another
+// from a log that any test can compute, on a history that the test writes.
 //
 // It is no walsender. It knows trust, the commands that a receiver asks, and how to send WAL, end a
-// timeline, refuse, shut down or fall silent, all by the wire's own encoders, and it checks what it reads
-// no more than it must.
+// timeline, refuse, shut down or fall silent, all by the wire's own encoders, and it checks what it
+// reads no more than it must.
 #pragma once
 
 #include <array>
@@ -80,7 +80,8 @@ class scripted_primary {
         }
     }
 
-    // Sends WAL up to `until`, or to the end of the timeline that is streamed, and then the end of it.
+    // Sends WAL up to `until`, or to the end of the timeline that is streamed, and then the end of
+    // it.
     void send(lsn until) {
         if (!streaming_) return;
         const auto left_at = switch_points.find(streamed_.value);

@@ -70,9 +70,9 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(message::count)>
 };
 
 // What each phase lets in, written down from the protocol's description and not from the table: the
-// message, the phase that it leads to unless that is the same, and '~' in front of what is only admitted
-// because it may still have been under way. "asides" stands for the server's three; in front of idle it
-// is notices and parameters only.
+// message, the phase that it leads to unless that is the same, and '~' in front of what is only
+// admitted because it may still have been under way. "asides" stands for the server's three; in
+// front of idle it is notices and parameters only.
 struct expectation {
     phase at;
     std::string_view name;
@@ -338,7 +338,8 @@ TEST_CASE("a closed transport ends every conversation") {
 
 namespace {
 
-// All ways from one phase to another that say no message twice in the same phase, as lists of messages.
+// All ways from one phase to another that say no message twice in the same phase, as lists of
+// messages.
 void walk(const conversation& here, phase goal, std::vector<message>& said,
           std::set<std::pair<phase, message>>& used, std::vector<std::vector<message>>& found) {
     if (here.at() == goal) {
@@ -740,9 +741,10 @@ TEST_CASE("long conversations at random, with many messages under way, never bre
 
 namespace {
 
-// Whether one end can have lived through a recorded conversation. What the recorder saw first need not
-// have been first for the end: what came to it may have been later. It cannot have been earlier, and
-// each side's own order stands. So this looks for one order of events that the end's table allows.
+// Whether one end can have lived through a recorded conversation. What the recorder saw first need
+// not have been first for the end: what came to it may have been later. It cannot have been
+// earlier, and each side's own order stands. So this looks for one order of events that the end's
+// table allows.
 class life {
   public:
     life(const std::vector<recorded::spoken>& messages, support::side role) {
@@ -755,8 +757,8 @@ class life {
         }
     }
 
-    // Hears what may be heard before it says more, which is the recorded order; where the table stops
-    // that, goes back to the last place where it could have spoken first.
+    // Hears what may be heard before it says more, which is the recorded order; where the table
+    // stops that, goes back to the last place where it could have spoken first.
     bool possible(const conversation& begin) {
         std::set<std::tuple<std::size_t, std::size_t, phase>> seen;
         std::vector<moment> open{{begin, 0, 0}};
@@ -881,9 +883,10 @@ TEST_CASE("every recorded conversation can be lived through by a client and by a
         life server(record.messages, support::side::server);
         const bool server_lives = server.possible(beginning(name));
         CAPTURE(server.stopped_at());
-        // A server takes the Sync after it has answered the Parse, and its FATAL may have come before
-        // the CopyFail and the Terminate, which nobody reads then. One server sent a keepalive behind
-        // its own CopyDone, which must be admitted and which ours does not begin to send.
+        // A server takes the Sync after it has answered the Parse, and its FATAL may have come
+        // before the CopyFail and the Terminate, which nobody reads then. One server sent a
+        // keepalive behind its own CopyDone, which must be admitted and which ours does not begin
+        // to send.
         CHECK(server_lives == (name != "pg18/e21_missing_publication"));
         clients += client_lives;
         servers += server_lives;

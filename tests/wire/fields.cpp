@@ -112,7 +112,7 @@ TEST_CASE("what is written is read again") {
     fields.sqlstate = "57P01";
     fields.message = "terminating connection";
     CHECK(written([&](writer& out) { put(out, backend_tag::error_response, fields); }) ==
-          hex("45 00000036 'SFATAL' 00 'VFATAL' 00 'C57P01' 00 'Mterminating connection' 00 00"));
+          hex("45 00000032 'SFATAL' 00 'VFATAL' 00 'C57P01' 00 'Mterminating connection' 00 00"));
     CHECK(written([&](writer& out) { put(out, backend_tag::notice_response, {}); }) ==
           hex("4e 00000005 00"));
 

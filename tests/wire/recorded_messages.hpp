@@ -1,8 +1,8 @@
-// Recorded conversations as the messages that they consist of, in the order in which the recorder saw
-// their last bytes pass.
+// Recorded conversations as the messages that they consist of, in the order in which the recorder
+// saw their last bytes pass.
 //
-// The streams are cut here by hand and not by the library's framer; what a message means is asked of
-// conversation.hpp.
+// The streams are cut here by hand and not by the library's framer; what a message means is asked
+// of conversation.hpp.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +43,8 @@ class cutter {
     const std::vector<cut>& cuts() const { return cuts_; }
     bool done() const { return at_ == stream_.size(); }
 
-    // Encryption requests, then a StartupMessage or a CancelRequest. Returns the number of requests.
+    // Encryption requests, then a StartupMessage or a CancelRequest. Returns the number of
+    // requests.
     std::size_t start_up() {
         using walwire::wire::message;
         for (std::size_t requests = 0; !done(); ++requests) {

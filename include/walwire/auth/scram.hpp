@@ -57,8 +57,8 @@ inline errc make_nonce(const crypto& with, std::array<char, nonce_size>& out) no
 class scram_reader {
   public:
     explicit scram_reader(std::string_view message) noexcept
-        : rest_(message), more_(true), ok_(message.size() <= scram_message_size_max &&
-                                           message.find('\0') == std::string_view::npos) {}
+        : rest_(message), ok_(message.size() <= scram_message_size_max &&
+                              message.find('\0') == std::string_view::npos) {}
 
     // The next attribute is this one.
     bool at(char name) const noexcept {
@@ -88,7 +88,7 @@ class scram_reader {
 
   private:
     std::string_view rest_;
-    bool more_; // an attribute must follow: at the front and behind a comma
+    bool more_ = true; // an attribute must follow: at the front and behind a comma
     bool ok_;
 };
 

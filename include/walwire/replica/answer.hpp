@@ -1,8 +1,8 @@
 // Rows of the replication commands, read into the events that carry them.
 //
 // A row is judged by its place and its text; column names and types differ between versions and say
-// nothing that is needed. Servers may add columns behind those that are known. A row that cannot be read
-// is answer_invalid, or the code that names what was wrong in it.
+// nothing that is needed. Servers may add columns behind those that are known. A row that cannot be
+// read is answer_invalid, or the code that names what was wrong in it.
 //
 // Source of truth: the manual, "Streaming Replication Protocol", command by command.
 #pragma once

@@ -1,7 +1,8 @@
 // Everything that a replica's session can tell its owner.
 //
-// Events are small, trivially copyable values. Their views point into the input buffer or the stash and
-// live until the next call on the session or until the buffer is reused; what is to be kept is copied.
+// Events are small, trivially copyable values. Their views point into the input buffer or the stash
+// and live until the next call on the session or until the buffer is reused; what is to be kept is
+// copied.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@
 
 namespace walwire::replica {
 
-// Begin TLS on the transport, then call secured(). In `direct` mode the handshake comes first of all,
-// must offer the ALPN protocol "postgresql" and must see it selected.
+// Begin TLS on the transport, then call secured(). In `direct` mode the handshake comes first of
+// all, must offer the ALPN protocol "postgresql" and must see it selected.
 struct tls_accepted {
     bool direct = false;
 };
@@ -28,8 +29,8 @@ struct tls_accepted {
 // Begin GSSAPI encryption on the transport, then call secured().
 struct gss_accepted {};
 
-// The server speaks only an older protocol, or not every option that was asked for. The session goes
-// on with `version`.
+// The server speaks only an older protocol, or not every option that was asked for. The session
+// goes on with `version`.
 struct negotiated {
     wire::protocol_version version;
 };
@@ -52,7 +53,8 @@ struct ready {
     wire::transaction_status status = wire::transaction_status::idle;
 };
 
-// IDENTIFY_SYSTEM. `end` is how far the server has flushed its log (a standby: received or replayed).
+// IDENTIFY_SYSTEM. `end` is how far the server has flushed its log (a standby: received or
+// replayed).
 struct system_identified {
     std::uint64_t system_identifier = 0;
     timeline_id timeline;
@@ -65,8 +67,8 @@ struct setting_shown {
     std::string_view value;
 };
 
-// TIMELINE_HISTORY. The session has compared the file's name with the timeline's, so nobody needs the
-// server's spelling of a path.
+// TIMELINE_HISTORY. The session has compared the file's name with the timeline's, so nobody needs
+// the server's spelling of a path.
 struct history_read {
     timeline_id timeline;
     bytes content;
@@ -97,13 +99,15 @@ struct command_completed {
 using wire::data_row;
 using wire::row_description;
 
-// The server follows with WAL from `start` on. This does not say that it has it: an error may come yet.
+// The server follows with WAL from `start` on. This does not say that it has it: an error may come
+// yet.
 struct streaming_started {
     lsn start;
 };
 
-// A run of WAL: the bytes from `start` on. `begins` and `ends` mark the first and the last run of one
-// message. A position behind the run is start + data.size(); `server_end` is only how far the server is.
+// A run of WAL: the bytes from `start` on. `begins` and `ends` mark the first and the last run of
+// one message. A position behind the run is start + data.size(); `server_end` is only how far the
+// server is.
 struct wal_data {
     lsn start;
     bytes data;
@@ -119,8 +123,8 @@ using wire::primary_keepalive;
 // From PostgreSQL 19 on.
 using wire::primary_status;
 
-// The timeline that was streamed ends at `switch_point`; WAL received behind it belongs to nobody. The
-// primary's history goes on as `next`.
+// The timeline that was streamed ends at `switch_point`; WAL received behind it belongs to nobody.
+// The primary's history goes on as `next`.
 struct timeline_ended {
     timeline_id next;
     lsn switch_point;
@@ -137,8 +141,8 @@ struct streaming_ended {
     streaming_end cause = streaming_end::stopped;
 };
 
-// An ErrorResponse. The command that ran is over; the connection is too if it is `fatal`. The views are
-// the server's bytes: filter them before they reach a terminal.
+// An ErrorResponse. The command that ran is over; the connection is too if it is `fatal`. The views
+// are the server's bytes: filter them before they reach a terminal.
 struct server_error {
     bool fatal = false;
     std::string_view sqlstate;
@@ -170,8 +174,8 @@ struct closed {
     closing cause = closing::terminated;
 };
 
-// The session is over: the peer broke the protocol, fell silent, or the connection was lost. `offset`
-// counts the bytes that the server had sent before the message that was wrong.
+// The session is over: the peer broke the protocol, fell silent, or the connection was lost.
+// `offset` counts the bytes that the server had sent before the message that was wrong.
 struct failed {
     error reason;
 };
@@ -183,8 +187,8 @@ using event =
                  command_completed, row_description, data_row, streaming_started, timeline_ended,
                  streaming_ended, server_error, notice, notification_response, closed, failed>;
 
-// What one step of a part of the session led to: a code that ends the session, an event to deliver, or
-// neither.
+// What one step of a part of the session led to: a code that ends the session, an event to deliver,
+// or neither.
 struct step {
     errc code = errc::none;
     std::optional<event> told;

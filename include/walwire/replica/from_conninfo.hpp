@@ -24,8 +24,8 @@ struct connection_options {
     std::optional<encryption> alternative_tls;
 };
 
-// The views lie where the conninfo's do. conninfo_value_invalid: require_auth is not a list of methods.
-// A cleartext password is let through on a Unix socket, and where require_auth names it.
+// The views lie where the conninfo's do. conninfo_value_invalid: require_auth is not a list of
+// methods. A cleartext password is let through on a Unix socket, and where require_auth names it.
 inline result<connection_options> from_conninfo(const conninfo& info,
                                                 const auth::crypto* crypto) noexcept {
     connection_options made;

@@ -3,11 +3,12 @@
 //     [GSSENCRequest] -> one byte    [SSLRequest] -> one byte -> the adapter's handshake
 //     StartupMessage -> [NegotiateProtocolVersion] -> an exchange -> AuthenticationOk
 //
-// This is the part of replica::session that comes once; it keeps what only the opening needs and holds
-// its policies: nothing is sent before the answer to an encryption request, nothing may stand behind
-// that answer, the methods that require_auth allows are checked at every request and at success, a
-// password crosses an open network only where that was allowed, and channel binding that is required
-// was really done. The order of messages is the conversation's business and is checked before it.
+// This is the part of replica::session that comes once; it keeps what only the opening needs and
+// holds its policies: nothing is sent before the answer to an encryption request, nothing may stand
+// behind that answer, the methods that require_auth allows are checked at every request and at
+// success, a password crosses an open network only where that was allowed, and channel binding that
+// is required was really done. The order of messages is the conversation's business and is checked
+// before it.
 //
 // Source of truth: the manual, "Message Flow" and "SASL Authentication".
 #pragma once

@@ -1,7 +1,7 @@
 // What a replica's session is told before it begins.
 //
-// The views must outlive the session. The password is not among them: it is asked for when it is needed
-// (password_wanted) and never kept.
+// The views must outlive the session. The password is not among them: it is asked for when it is
+// needed (password_wanted) and never kept.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,9 @@ enum class replication_mode : std::uint8_t {
     database, // "database": bound to a database, SQL and logical slots as well
 };
 
-// What to ask of the server before anything else is said. libpq's sslmode maps to it: disable and the
-// first attempt of allow are off; prefer is offered; require, verify-ca and verify-full are required,
-// and what the certificate must satisfy is the adapter's to check.
+// What to ask of the server before anything else is said. libpq's sslmode maps to it: disable and
+// the first attempt of allow are off; prefer is offered; require, verify-ca and verify-full are
+// required, and what the certificate must satisfy is the adapter's to check.
 enum class encryption : std::uint8_t {
     off,
     offered,  // plain text if the server declines
@@ -57,10 +57,11 @@ struct options {
 
     // From the first poll to the first `ready`. The seed of this library and its dialect use 5 s.
     std::int64_t connect_timeout = 5 * second;
-    // The longest that the server may say nothing while it owes an answer or streams. At half of it a
-    // streaming session asks for a sign of life. `never` waits for ever.
+    // The longest that the server may say nothing while it owes an answer or streams. At half of it
+    // a streaming session asks for a sign of life. `never` waits for ever.
     std::int64_t silence_timeout = 60 * second;
-    // A status goes out at least this often while streaming; `never`: only when asked. At least 1 ms.
+    // A status goes out at least this often while streaming; `never`: only when asked. At least 1
+    // ms.
     std::int64_t status_interval = 10 * second;
     // Report each flush at once, as a synchronous standby must, instead of at the next interval.
     bool report_each_flush = false;

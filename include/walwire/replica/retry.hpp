@@ -1,11 +1,11 @@
 // When to try again, and when there is no use in it.
 //
 // A replica that loses its primary comes back by itself. The wait before each attempt doubles from
-// 250 ms to 30 s and is lengthened by up to a quarter at random, so that many replicas of one primary do
-// not return together. What a server or a failure says decides whether to come back at all: what passes
-// by itself (too many connections, a slot in use, a server that starts or stops, a lost connection) is
-// tried again; what only a person can mend (a wrong password, a missing slot, another cluster, WAL that
-// is gone) is not.
+// 250 ms to 30 s and is lengthened by up to a quarter at random, so that many replicas of one
+// primary do not return together. What a server or a failure says decides whether to come back at
+// all: what passes by itself (too many connections, a slot in use, a server that starts or stops, a
+// lost connection) is tried again; what only a person can mend (a wrong password, a missing slot,
+// another cluster, WAL that is gone) is not.
 //
 // Source of truth: the manual's appendix "PostgreSQL Error Codes".
 #pragma once
@@ -23,16 +23,18 @@ inline constexpr std::int64_t backoff_longest = 30 * second;
 
 class backoff {
   public:
-    // `seed` should differ between replicas; equal seeds give equal waits.
+    // `seed` should differ between replicas; equal seeds give equal waits. A first wait below one
+    // microsecond is taken for that, a longest wait below the first for the first.
     constexpr backoff(std::uint64_t seed, std::int64_t first, std::int64_t longest) noexcept
-        : state_(seed), first_(first), longest_(longest), base_(first) {}
+        : state_(seed), first_(first < 1 ? 1 : first),
+          longest_(longest < first_ ? first_ : longest), base_(first_) {}
 
     // The next wait, in microseconds.
     constexpr std::int64_t next() noexcept {
         const std::int64_t base = base_;
         base_ = base > longest_ / 2 ? longest_ : base * 2;
         const auto spread = static_cast<std::uint64_t>(base / 4 + 1);
-        return base + static_cast<std::int64_t>(random() % spread);
+        return later(base, static_cast<std::int64_t>(random() % spread));
     }
 
     constexpr void reset() noexcept { base_ = first_; }

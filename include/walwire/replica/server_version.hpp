@@ -1,8 +1,8 @@
 // The major version of a server, read off the parameter `server_version`.
 //
-// "15.18 (Debian 15.18-0+deb12u1)", "18beta1" and "17devel" are all in use; before version 10 the major
-// version had two parts, "9.6.24", of which the first is kept. Only the leading number decides which
-// grammar the server's commands have.
+// "15.18 (Debian 15.18-0+deb12u1)", "18beta1" and "17devel" are all in use; before version 10 the
+// major version had two parts, "9.6.24", of which the first is kept. Only the leading number
+// decides which grammar the server's commands have.
 #pragma once
 
 #include <string_view>

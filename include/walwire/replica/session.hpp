@@ -1,6 +1,6 @@
 // One connection of a replica to its primary, from the first byte to the last.
 //
-//     poll                     -> tls_accepted, password_wanted: encryption, start-up, authentication
+//     poll                     -> tls_accepted, password_wanted: encryption and authentication
 //     ready                    <- ask(identify_system), ask(show), ask(timeline_history), slots ...
 //     typed answers, ready     <- ask(start_replication)
 //     streaming_started        -> wal_data in the runs that arrive; keepalives are answered unasked
@@ -8,11 +8,11 @@
 //     timeline_ended / stop()  -> streaming_ended, ready: the connection can be used again
 //     terminate()              -> closed
 //
-// Who may say what, when, is wire/conversation.hpp's table, which this class runs over every message in
-// and out. What opens a connection is login.hpp's, what streams is stream.hpp's, and how rows read is
-// answer.hpp's. Here they become one machine with one command at a time, which keeps the contract of
-// session.hpp, and the time: connect_timeout up to the first `ready`, silence_timeout whenever the
-// server owes us something, and the status interval while WAL streams.
+// Who may say what, when, is wire/conversation.hpp's table, which this class runs over every
+// message in and out. What opens a connection is login.hpp's, what streams is stream.hpp's, and how
+// rows read is answer.hpp's. Here they become one machine with one command at a time, which keeps
+// the contract of session.hpp, and the time: connect_timeout up to the first `ready`,
+// silence_timeout whenever the server owes us something, and the status interval while WAL streams.
 //
 // Source of truth: the manual, "Streaming Replication Protocol"; walreceiver.c and receivelog.c.
 #pragma once
@@ -48,20 +48,21 @@ class session {
     using event = replica::event;
 
     // Whether a session can work with these: memory_too_small; argument_too_long when the start-up
-    // packet does not fit into `out`; argument_has_nul; argument_invalid for an empty user or an interval
-    // below a millisecond; unsupported_version for a protocol other than 3.0 and 3.2.
+    // packet does not fit into `out`; argument_has_nul; argument_invalid for an empty user or an
+    // interval below a millisecond; unsupported_version for a protocol other than 3.0 and 3.2.
     static errc check(const options& chosen, memory room) noexcept;
 
-    // Both buffers and the views in the options must outlive the session. What check() refuses makes the
-    // first poll fail with its code.
+    // Both buffers and the views in the options must outlive the session. What check() refuses
+    // makes the first poll fail with its code.
     session(const options& chosen, memory room) noexcept;
     session(const session&) = delete;
     session& operator=(const session&) = delete;
 
-    // Eats input, moves time, and returns the next event, or none when there is nothing more to tell.
+    // Eats input, moves time, and returns the next event, or none when there is nothing more to
+    // tell.
     WALWIRE_HOT std::optional<event> poll(bytes& in, instant now) noexcept {
-        // In the middle of a healthy stream all of the work is here. Whatever is not a WAL message where
-        // one is expected, and whatever time has come for, takes the other road.
+        // In the middle of a healthy stream all of the work is here. Whatever is not a WAL message
+        // where one is expected, and whatever time has come for, takes the other road.
         if (now.steady < wake_ && stream_.takes(in)) [[likely]]
             return stream_.take(in, framer_, now.steady);
         return advance(in, now);
@@ -73,8 +74,8 @@ class session {
         wake_ = at_once;
     }
 
-    // When to call poll again at the latest, on the steady clock: `never`, or the distant past while
-    // something is owed already.
+    // When to call poll again at the latest, on the steady clock: `never`, or the distant past
+    // while something is owed already.
     std::int64_t deadline() const noexcept;
 
     gather output() const noexcept { return {out_.waiting(), {}}; }
@@ -86,8 +87,9 @@ class session {
     // closed or failed was delivered.
     bool over() const noexcept { return over_; }
 
-    // Answers tls_accepted and gss_accepted once the handshake is done. `binding` is the hash of the
-    // server's certificate for tls-server-end-point, at most 64 bytes; empty where there is none.
+    // Answers tls_accepted and gss_accepted once the handshake is done. `binding` is the hash of
+    // the server's certificate for tls-server-end-point, at most 64 bytes; empty where there is
+    // none.
     errc secured(bytes binding = {}) noexcept {
         if (ended()) return errc::over;
         wake_ = at_once;
@@ -101,10 +103,10 @@ class session {
         return login_.give_password(password);
     }
 
-    // Sends one command; its answer comes as events, up to the next `ready`. not_now: another command
-    // runs, or none may yet. unsupported_version, name_invalid and other codes of the printer: the
-    // command cannot be said to this server. argument_invalid: BASE_BACKUP and UPLOAD_MANIFEST are
-    // base_backup's, and logical streams are not followed.
+    // Sends one command; its answer comes as events, up to the next `ready`. not_now: another
+    // command runs, or none may yet. unsupported_version, name_invalid and other codes of the
+    // printer: the command cannot be said to this server. argument_invalid: BASE_BACKUP and
+    // UPLOAD_MANIFEST are base_backup's, and logical streams are not followed.
     errc ask(const wire::command& command) noexcept;
 
     // Ends the stream from our side. What the server sends until it agrees is thrown away;
@@ -118,19 +120,20 @@ class session {
         return errc::none;
     }
 
-    // Says goodbye; `closed` follows once all output is written. output_full: write, then try again.
+    // Says goodbye; `closed` follows once all output is written. output_full: write, then try
+    // again.
     errc terminate() noexcept;
 
-    // What is here already of the log, from before this connection: durable, and replayed. To be told
-    // before a stream is started, at its start or behind it.
+    // What is here already of the log, from before this connection: durable, and replayed. To be
+    // told before a stream is started, at its start or behind it.
     errc resume(lsn durable, lsn replayed = {}) noexcept {
         if (streaming()) return errc::not_now;
         stream_.resume(durable, replayed);
         return errc::none;
     }
 
-    // WAL up to `end` is durable here: said with the next status, at once under report_each_flush. A
-    // position behind what was received is taken for as far as was received.
+    // WAL up to `end` is durable here: said with the next status, at once under report_each_flush.
+    // A position behind what was received is taken for as far as was received.
     void flushed(lsn end) noexcept {
         stream_.flushed(end);
         wake_ = at_once;
@@ -155,6 +158,9 @@ class session {
         return stream_.acknowledged();
     }
     lsn received() const noexcept { return stream_.next(); }
+
+    // Status updates that were handed to the output.
+    std::uint64_t statuses_sent() const noexcept { return stream_.statuses_sent(); }
 
     wire::phase at() const noexcept { return talk_.at(); }
     // The server's major version, or 0 while it is not known.

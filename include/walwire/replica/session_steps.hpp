@@ -1,5 +1,5 @@
-// The steps of replica::session: what it does with each message. Read session.hpp first; this file is
-// its second half and is included by nothing else.
+// The steps of replica::session: what it does with each message. Read session.hpp first; this file
+// is its second half and is included by nothing else.
 #pragma once
 
 #include "session.hpp"
@@ -57,8 +57,8 @@ inline std::int64_t session::next_deadline() const noexcept {
     return at;
 }
 
-// The slow road: everything but a whole WAL message in its place. One event at most is returned; steps
-// without one go on until the input is used up or the owner is asked.
+// The slow road: everything but a whole WAL message in its place. One event at most is returned;
+// steps without one go on until the input is used up or the owner is asked.
 WALWIRE_COLD inline std::optional<event> session::advance(bytes& in, instant now) noexcept {
     now_ = now;
     if (over_) {
@@ -257,8 +257,9 @@ inline step session::heard_row(bytes body) noexcept {
     return {errc::answer_invalid, {}};
 }
 
-// The row behind a finished stream, or in place of one that had nothing left to send. A server on a newer
-// timeline sends it also when it was us who stopped, far from the switch point; then it is no news.
+// The row behind a finished stream, or in place of one that had nothing left to send. A server on a
+// newer timeline sends it also when it was us who stopped, far from the switch point; then it is no
+// news.
 inline step session::timeline_row(const wire::data_row& row) noexcept {
     const auto next = answer::read_next_timeline(row);
     if (!next) return {next.code(), {}};

@@ -1,13 +1,15 @@
-// The stream of WAL as a replica sees it: contiguous bytes in, three honest positions out, and a clock.
+// The stream of WAL as a replica sees it: contiguous bytes in, three honest positions out, and a
+// clock.
 //
-// This is the part of replica::session between CopyBothResponse and the end of the copy. It keeps where
-// the next byte of WAL belongs and refuses anything else (wal_gap, wal_overlap), hands payloads on in the
-// runs that arrive, and knows what it owes the server: a status when one was asked for or is due, a ping
-// at half of the silence that is allowed, hot-standby feedback, a CopyDone. What is owed is a bit and
-// not a message; the message is made from the newest positions when there is room for it.
+// This is the part of replica::session between CopyBothResponse and the end of the copy. It keeps
+// where the next byte of WAL belongs and refuses anything else (wal_gap, wal_overlap), hands
+// payloads on in the runs that arrive, and knows what it owes the server: a status when one was
+// asked for or is due, a ping at half of the silence that is allowed, hot-standby feedback, a
+// CopyDone. What is owed is a bit and not a message; the message is made from the newest positions
+// when there is room for it.
 //
-// `written` is moved by what was delivered, never by what the server says of itself, and only once the
-// owner has called again and so has dealt with it.
+// `written` is moved by what was delivered, never by what the server says of itself, and only once
+// the owner has called again and so has dealt with it.
 //
 // Source of truth: the manual, "Streaming Replication Protocol"; walreceiver.c and receivelog.c.
 #pragma once
@@ -51,7 +53,8 @@ class stream {
     }
 
     // The fast path: whether the input starts with a WAL message that belongs here, its head and at
-    // least one byte of payload; then take() delivers what is there. The framer stands at a boundary.
+    // least one byte of payload; then take() delivers what is there. The framer stands at a
+    // boundary.
     WALWIRE_HOT bool takes(bytes in) const noexcept {
         if (in.size() <= front_size) return false;
         const std::byte* const at = in.data();
@@ -176,6 +179,7 @@ class stream {
     bool owes() const noexcept {
         return owed_status_ || owed_ping_ || owed_feedback_ || owed_copy_done_;
     }
+    std::uint64_t statuses_sent() const noexcept { return statuses_sent_; }
     lsn next() const noexcept { return next_; }
     const replica::positions& acknowledged() const noexcept { return positions_; }
 
@@ -214,6 +218,7 @@ class stream {
             if (out.put([&](writer& to) noexcept { put(to, status); }) != errc::none) return;
             owed_status_ = owed_ping_ = false;
             reported_ = now.steady;
+            ++statuses_sent_;
             owed_feedback_ = feedback_given_;
         }
         if (owed_feedback_) {
@@ -272,6 +277,7 @@ class stream {
     bool owed_copy_done_ = false;
     bool feedback_given_ = false;
     std::int64_t reported_ = 0;
+    std::uint64_t statuses_sent_ = 0;
     wire::wal_data_head head_; // of the message whose runs are coming
     replica::positions positions_;
     wire::hot_standby_feedback feedback_;

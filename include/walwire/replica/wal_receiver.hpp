@@ -1,24 +1,25 @@
 // Keeps a replica following its primary: across connections, timelines and failures.
 //
-//     connect_wanted  -> connected() / connect_failed()        the adapter opens a transport
-//       IDENTIFY_SYSTEM, SHOW wal_segment_size                 is this our cluster?
-//     placement_wanted -> place() / place_anew()               once: what is on disk already?
-//       TIMELINE_HISTORY                                       does our log lie on its history?
-//       START_REPLICATION from the start of the segment        history_read, following, wal_data ...
-//       the timeline ends: timeline_ended, the next history, START_REPLICATION on the next timeline
-//     disconnect_wanted, retrying                              any failure that passes, after a wait
-//     stopped / failed                                         stop(), or a failure that does not
+//     connect_wanted -> connected() / connect_failed()       the adapter opens a transport
+//       IDENTIFY_SYSTEM, SHOW wal_segment_size               is this our cluster?
+//     placement_wanted -> place() / place_anew()             once: what is on disk already?
+//       TIMELINE_HISTORY                                     does our log lie on its history?
+//       START_REPLICATION from the start of the segment      history_read, following, wal_data ...
+//       the timeline ends: timeline_ended, the next history, START_REPLICATION on that timeline
+//     disconnect_wanted, retrying                            any failure that passes, after a wait
+//     stopped / given_up                                     stop(), or a failure that does not
 //
 // It owns the session of each connection and speaks for its owner in it; the owner sees one endless
-// stream. After a reconnect the stream begins again at the start of the segment that holds the first
-// byte not known to be durable, as every PostgreSQL client has it: bytes that come twice are the same
-// bytes and belong into the same place. Nothing is acknowledged that was not reported durable, and
-// nothing is asked for on a timeline before all of the one before it is.
+// stream. After a reconnect the stream begins again at the start of the segment that holds the
+// first byte not known to be durable, as every PostgreSQL client has it: bytes that come twice are
+// the same bytes and belong into the same place. Nothing is acknowledged that was not reported
+// durable, and nothing is asked for on a timeline before all of the one before it is.
 //
-// What decides: another system identifier, a log that is not on the server's history, and errors that
-// only a person can mend end the machine; everything else is tried again (retry.hpp).
+// What decides: another system identifier, a log that is not on the server's history, and errors
+// that only a person can mend end the machine; everything else is tried again (retry.hpp).
 //
-// Source of truth: what pg_receivewal and a standby's walreceiver do; src/bin/pg_basebackup/receivelog.c.
+// Source of truth: what pg_receivewal and a standby's walreceiver do;
+// src/bin/pg_basebackup/receivelog.c.
 #pragma once
 
 #include <cstdint>
@@ -48,8 +49,8 @@ struct connect_wanted {
 // Close the transport, or give up opening it. What it may still hold is of no interest.
 struct disconnect_wanted {};
 
-// Where a replica stands that has something already: everything before `durable` on `timeline` and its
-// ancestors is on disk.
+// Where a replica stands that has something already: everything before `durable` on `timeline` and
+// its ancestors is on disk.
 struct placement {
     timeline_id timeline;
     lsn durable;
@@ -85,7 +86,8 @@ struct retrying {
 // The machine is over because stop() was called.
 struct stopped {};
 
-// The machine is over because of something that trying again does not mend, or that may not be retried.
+// The machine is over because of something that trying again does not mend, or that may not be
+// retried.
 struct given_up {
     cause why;
 };
@@ -101,8 +103,9 @@ struct receiver_options {
     std::string_view slot;
     std::optional<std::uint64_t> system_identifier; // expected; otherwise the first one seen counts
     std::optional<timeline_id> timeline;            // expected of the server at every connection
-    // Tried at once, in place of connection.tls, when the server turned the first away before it asked for
-    // a password: plain text after TLS for sslmode=prefer, TLS after plain text for sslmode=allow.
+    // Tried at once, in place of connection.tls, when the server turned the first away before it
+    // asked for a password: plain text after TLS for sslmode=prefer, TLS after plain text for
+    // sslmode=allow.
     std::optional<encryption> alternative_tls;
     bool retry = true;              // false: the first failure is the last
     std::uint64_t backoff_seed = 0; // should differ between replicas
@@ -139,6 +142,10 @@ class wal_receiver {
     errc connect_failed() noexcept;
     // The transport broke with an error, or its handshake failed.
     void disconnected() noexcept { lost_ = session_.has_value(); }
+    // Status updates that were handed to the output, over all connections.
+    std::uint64_t statuses_sent() const noexcept {
+        return statuses_sent_ + (session_ ? session_->statuses_sent() : 0);
+    }
 
     // As replica::session's.
     errc secured(bytes binding = {}) noexcept {
@@ -148,13 +155,13 @@ class wal_receiver {
         return session_ ? session_->give_password(password) : errc::not_now;
     }
 
-    // Answers placement_wanted: go on from what is there, or begin where the slot keeps WAL from or,
-    // without one, at the start of the primary's current segment.
+    // Answers placement_wanted: go on from what is there, or begin where the slot keeps WAL from
+    // or, without one, at the start of the primary's current segment.
     errc place(const placement& here) noexcept;
     errc place_anew() noexcept;
 
-    // WAL up to `end` is durable, is replayed here. A timeline that has ended is left only when all of
-    // it was reported durable.
+    // WAL up to `end` is durable, is replayed here. A timeline that has ended is left only when all
+    // of it was reported durable.
     void flushed(lsn end) noexcept;
     void applied(lsn end) noexcept;
     void report() noexcept {
@@ -247,6 +254,7 @@ class wal_receiver {
     bool lost_ = false;
     bool dropped_ = true; // the adapter has no transport of ours
     std::uint32_t attempts_ = 0;
+    std::uint64_t statuses_sent_ = 0; // on connections that are over
     state at_ = state::resting;
 };
 

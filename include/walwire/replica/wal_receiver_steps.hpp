@@ -1,5 +1,5 @@
-// The steps of replica::wal_receiver. Read wal_receiver.hpp first; this file is its second half and is
-// included by nothing else.
+// The steps of replica::wal_receiver. Read wal_receiver.hpp first; this file is its second half and
+// is included by nothing else.
 #pragma once
 
 #include "wal_receiver.hpp"
@@ -15,7 +15,6 @@ inline std::int64_t wal_receiver::deadline() const noexcept {
     case state::connecting: return stopping_ ? INT64_MIN : at_time_;
     default: break;
     }
-    if (!session_) return INT64_MIN;
     const bool sealed =
         at_ == state::sealing && durable_ >= leave_at_ && session_->at() == wire::phase::idle;
     const bool stop_due = stopping_ && at_ != state::leaving && !session_stopping_;
@@ -29,6 +28,7 @@ inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant 
         switch (at_) {
         case state::over: in = {}; return std::nullopt;
         case state::dropping:
+            statuses_sent_ = statuses_sent();
             session_.reset();
             lost_ = false;
             in = {};
@@ -49,7 +49,6 @@ inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant 
             continue;
         default: break;
         }
-        if (!session_) session_.emplace(connection_, room_);
         if (lost_) {
             drop(errc::connection_lost);
             continue;
@@ -81,6 +80,7 @@ inline std::optional<wal_receiver::event> wal_receiver::connect(instant now) noe
 
 inline errc wal_receiver::connected() noexcept {
     if (at_ != state::connecting) return errc::not_now;
+    session_.emplace(connection_, room_);
     at_ = state::opening;
     return errc::none;
 }
@@ -245,8 +245,8 @@ inline std::optional<wal_receiver::event> wal_receiver::slot_found(const slot_re
     return std::nullopt;
 }
 
-// What to do next on a connection that is ready and knows the server: compare histories, keep our own,
-// then stream.
+// What to do next on a connection that is ready and knows the server: compare histories, keep our
+// own, then stream.
 inline void wal_receiver::proceed() noexcept {
     if (!placed_) {
         at_ = state::placing;
@@ -351,7 +351,8 @@ inline std::optional<wal_receiver::event> wal_receiver::conclude(instant now) no
     const cause why{reason_, has_sqlstate_ ? std::string_view(sqlstate_, sizeof sqlstate_)
                                            : std::string_view{}};
     // What we refused by ourselves would not be better with another encryption, only less safe.
-    if (!admitted_ && !alternative_ && options_.alternative_tls && !is_permanent(reason_.code)) {
+    const bool refused = is_permanent(reason_.code) && reason_.code != errc::encryption_refused;
+    if (!admitted_ && !alternative_ && options_.alternative_tls && !refused) {
         alternative_ = true;
         return connect(now);
     }

@@ -1,8 +1,9 @@
 // What a server says, message by message: a struct, its decoder and its encoder.
 //
-// Here stand the messages of start-up, of authentication and of the life of a query. Errors and notices
-// are in fields.hpp, result sets in rows.hpp, and what CopyData holds is in copy.hpp. Decoders take the
-// body as the framer delivers it and check that its fields use it up exactly; views point into it.
+// Here stand the messages of start-up, of authentication and of the life of a query. Errors and
+// notices are in fields.hpp, result sets in rows.hpp, and what CopyData holds is in copy.hpp.
+// Decoders take the body as the framer delivers it and check that its fields use it up exactly;
+// views point into it.
 //
 // Source of truth: the manual, "Message Formats".
 #pragma once
@@ -35,8 +36,9 @@ enum class authentication_code : std::uint32_t {
     sasl_final = 12,
 };
 
-// `data` by code: md5 has four bytes of salt; sasl a list of mechanisms, each ended by NUL, and one NUL
-// more; sasl_continue and sasl_final the mechanism's own message; gss_continue a token; others nothing.
+// `data` by code: md5 has four bytes of salt; sasl a list of mechanisms, each ended by NUL, and one
+// NUL more; sasl_continue and sasl_final the mechanism's own message; gss_continue a token; others
+// nothing.
 struct authentication {
     authentication_code code = authentication_code::ok;
     bytes data;
@@ -71,9 +73,9 @@ inline void put(writer& out, const authentication& message) noexcept {
     });
 }
 
-// The newest version that the server speaks, if the client asked for a newer one, and the names of the
-// protocol options ("_pq_." and more) that it does not know. The version is the full word; texts that
-// speak of a minor number only are mistaken.
+// The newest version that the server speaks, if the client asked for a newer one, and the names of
+// the protocol options ("_pq_." and more) that it does not know. The version is the full word;
+// texts that speak of a minor number only are mistaken.
 struct negotiate_protocol_version {
     protocol_version version;
     std::uint32_t option_count = 0;
@@ -187,8 +189,8 @@ inline void put(writer& out, const command_complete& message) noexcept {
                 [&](writer& body) noexcept { body.c_string(message.tag); });
 }
 
-// CopyInResponse, CopyOutResponse and CopyBothResponse share one body. For replication it says: text
-// format, no columns, which means that nobody interprets the bytes.
+// CopyInResponse, CopyOutResponse and CopyBothResponse share one body. For replication it says:
+// text format, no columns, which means that nobody interprets the bytes.
 struct copy_response {
     std::uint8_t format = 0; // 0 text, 1 binary
     std::uint16_t columns = 0;

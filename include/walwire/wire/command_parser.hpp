@@ -152,7 +152,7 @@ class slot_options {
         std::string_view text;
         if (!once(seen_snapshot, slot_kind::logical, offset)) return true;
         if (!in_.text(given, "snapshot", text)) return false;
-        for (std::uint8_t i = 0; i < std::size(snapshot_names); ++i) {
+        for (std::size_t i = 0; i < std::size(snapshot_names); ++i) {
             if (text != snapshot_names[i]) continue;
             into_.snapshot = static_cast<slot_snapshot>(i);
             return true;

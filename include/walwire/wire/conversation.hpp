@@ -1,9 +1,10 @@
 // Who may say what, when: the whole protocol as one table that both ends run.
 //
-// A connection is at all times in one phase. Every message, sent or received, is looked up under that
-// phase; the row found gives the next phase, and a message without a row is refused. A replica runs the
-// table over what it reads and over what it is about to write, and a primary runs the same table with
-// the two changed about, so neither can say what the other would not accept. Nothing else moves a phase.
+// A connection is at all times in one phase. Every message, sent or received, is looked up under
+// that phase; the row found gives the next phase, and a message without a row is refused. A replica
+// runs the table over what it reads and over what it is about to write, and a primary runs the same
+// table with the two changed about, so neither can say what the other would not accept. Nothing
+// else moves a phase.
 //
 //     opening     fresh -> ssl_asked / gss_asked -> encrypting -> encrypted
 //                        -> started -> an exchange of passwords or SASL messages -> authenticated
@@ -12,9 +13,9 @@
 //                 asked -> copy_out -> asked        asked -> copy_in -> copied_in -> answered
 //     failing     any -> failed -> idle after an ERROR, any -> closed after a FATAL
 //
-// Messages cross on the wire: a client may still be sending when the server has reported an error. Rows
-// marked `late` admit what may arrive in such a state and is to be passed over; nobody may begin to send
-// it there.
+// Messages cross on the wire: a client may still be sending when the server has reported an error.
+// Rows marked `late` admit what may arrive in such a state and is to be passed over; nobody may
+// begin to send it there.
 //
 // Source of truth: the manual, "Message Flow" and "Streaming Replication Protocol"; where they are
 // silent, what servers 12 to 18 do.
@@ -146,8 +147,8 @@ inline constexpr bool late = true;
 
 // The table. Messages that may come in many phases and change none of them follow it.
 inline constexpr transition transitions[] = {
-    // Encryption comes before anything else, each kind is asked for at most once, and bytes of anything
-    // else before the answer are an attack.
+    // Encryption comes before anything else, each kind is asked for at most once, and bytes of
+    // anything else before the answer are an attack.
     {p::fresh, m::ssl_request, p::ssl_asked},
     {p::fresh, m::gssenc_request, p::gss_asked},
     {p::ssl_asked, m::encryption_accepted, p::encrypting},
@@ -218,7 +219,8 @@ inline constexpr transition transitions[] = {
     {p::answered, m::copy_both_response, p::copy_both},
     {p::answered, m::ready_for_query, p::idle},
 
-    // An ERROR ends the command wherever it stands; what the client was still sending is passed over.
+    // An ERROR ends the command wherever it stands; what the client was still sending is passed
+    // over.
     {p::asked, m::error_response, p::failed},
     {p::rows, m::error_response, p::failed},
     {p::answered, m::error_response, p::failed},
@@ -255,8 +257,8 @@ inline constexpr transition transitions[] = {
     {p::copy_out, m::copy_done_out, p::asked},
     {p::copy_out, m::command_complete, p::answered},
 
-    // Both copy (START_REPLICATION). Each side finishes by a CopyDone of its own; a server that shuts
-    // down ends the copy by CommandComplete alone.
+    // Both copy (START_REPLICATION). Each side finishes by a CopyDone of its own; a server that
+    // shuts down ends the copy by CommandComplete alone.
     {p::copy_both, m::copy_data_in, p::copy_both},
     {p::copy_both, m::copy_data_out, p::copy_both},
     {p::copy_both, m::copy_done_in, p::client_finished},
@@ -357,7 +359,8 @@ class conversation {
         return (next(said) & detail::lookup::late_bit) == 0;
     }
 
-    // This end is sending it: not_now when the protocol does not allow that, and then nothing moves.
+    // This end is sending it: not_now when the protocol does not allow that, and then nothing
+    // moves.
     errc send(message said) noexcept {
         if (!may_send(said)) return errc::not_now;
         at_ = static_cast<phase>(next(said));
@@ -371,7 +374,8 @@ class conversation {
         return errc::none;
     }
 
-    // Whether it is to be passed over if it comes now from the other end: to be asked before receive().
+    // Whether it is to be passed over if it comes now from the other end: to be asked before
+    // receive().
     bool is_late(message said) const noexcept {
         return next(said) != detail::lookup::none && (next(said) & detail::lookup::late_bit) != 0;
     }
@@ -389,8 +393,8 @@ class conversation {
 };
 
 // What a server's message means, from its tag and body: unknown_message for a tag that is none,
-// authentication_unknown for an authentication code that is none, malformed_message where the meaning
-// hangs on a field that is not there.
+// authentication_unknown for an authentication code that is none, malformed_message where the
+// meaning hangs on a field that is not there.
 inline result<message> backend_message(std::uint8_t tag, bytes body) noexcept {
     switch (static_cast<backend_tag>(tag)) {
     case backend_tag::authentication:

@@ -9,13 +9,13 @@
 //     'h'  hot_standby_feedback   time 8 | xmin 4 | its epoch 4 | catalog xmin 4 | its epoch 4
 //     'p'  primary_status_request (19+)  time 8
 //
-// Positions that say "up to here" are the last byte plus one, and 0 means unknown. `server_end` is how
-// far the server's log reaches, never the end of this message: that is start plus the payload's size.
-// Times are PostgreSQL's, in microseconds; nothing may depend on them. A WAL payload may start and end
-// anywhere, in the middle of a record and across a segment boundary.
+// Positions that say "up to here" are the last byte plus one, and 0 means unknown. `server_end` is
+// how far the server's log reaches, never the end of this message: that is start plus the payload's
+// size. Times are PostgreSQL's, in microseconds; nothing may depend on them. A WAL payload may
+// start and end anywhere, in the middle of a record and across a segment boundary.
 //
-// The same CopyData carries base backups, whose framing also lives here, because the framer must know
-// how much of a message is head and how much may pass through in runs.
+// The same CopyData carries base backups, whose framing also lives here, because the framer must
+// know how much of a message is head and how much may pass through in runs.
 //
 // Source of truth: the manual, "Streaming Replication Protocol"; walsender.c and walreceiver.c.
 #pragma once
@@ -78,8 +78,8 @@ struct primary_status_request {
     std::int64_t sent_at = 0;
 };
 
-// How a CopyData divides into a head, which the framer gathers whole, and a body, which passes through
-// in the runs that arrive.
+// How a CopyData divides into a head, which the framer gathers whole, and a body, which passes
+// through in the runs that arrive.
 enum class copy_content : std::uint8_t {
     whole,   // no division: every CopyData is a control message
     wal,     // 'w' streams behind its 25 bytes, all others are whole
@@ -87,8 +87,8 @@ enum class copy_content : std::uint8_t {
     raw,     // BASE_BACKUP up to 14: nothing but body
 };
 
-// The number of a CopyData's first bytes to gather before its body streams; `whole_copy_data` when all
-// of it is to be gathered.
+// The number of a CopyData's first bytes to gather before its body streams; `whole_copy_data` when
+// all of it is to be gathered.
 inline constexpr std::uint32_t whole_copy_data = UINT32_MAX;
 
 constexpr std::uint32_t copy_head_size(copy_content content, std::uint8_t first) noexcept {
@@ -102,9 +102,9 @@ constexpr std::uint32_t copy_head_size(copy_content content, std::uint8_t first)
     return whole_copy_data;
 }
 
-// Decoders take the CopyData's bytes, first byte included, which the caller has looked at. A keepalive
-// or status has one size and no other; the replica's two are taken longer than that too, as every
-// server does, because a later version may append to them.
+// Decoders take the CopyData's bytes, first byte included, which the caller has looked at. A
+// keepalive or status has one size and no other; the replica's two are taken longer than that too,
+// as every server does, because a later version may append to them.
 
 inline result<wal_data_head> parse_wal_data_head(bytes data) noexcept {
     if (data.size() < wal_data_head_size) return errc::stream_malformed;

@@ -2,11 +2,11 @@
 //
 //     { Byte1 code | text \0 }... | \0
 //
-// A server sends severity, SQLSTATE and message always and the others when it has them. The severity
-// comes twice, in the server's language ('S') and in English ('V'); only the latter decides anything.
-// Codes that are not known are passed over, as the protocol asks. The texts are the server's bytes in
-// the server's encoding: before authentication they are anybody's, and none may reach a terminal
-// unfiltered.
+// A server sends severity, SQLSTATE and message always and the others when it has them. The
+// severity comes twice, in the server's language ('S') and in English ('V'); only the latter
+// decides anything. Codes that are not known are passed over, as the protocol asks. The texts are
+// the server's bytes in the server's encoding: before authentication they are anybody's, and none
+// may reach a terminal unfiltered.
 //
 // Source of truth: the manual, "Error and Notice Message Fields".
 #pragma once

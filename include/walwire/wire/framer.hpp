@@ -1,16 +1,17 @@
 // Cuts a stream of bytes into messages, whatever pieces it arrives in.
 //
-// A control message is delivered whole: straight out of the input when all of it is there, otherwise
-// collected in the stash, which is bounded and the caller's. A large CopyData is delivered as its head,
-// whole, and then as the runs of body that arrive; nothing of a body is ever copied. The limits apply
-// to what the length word announces, before anything is kept, and do not depend on how the bytes were
-// cut: the same stream gives the same pieces, or the same refusal at the same offset.
+// A control message is delivered whole: straight out of the input when all of it is there,
+// otherwise collected in the stash, which is bounded and the caller's. A large CopyData is
+// delivered as its head, whole, and then as the runs of body that arrive; nothing of a body is ever
+// copied. The limits apply to what the length word announces, before anything is kept, and do not
+// depend on how the bytes were cut: the same stream gives the same pieces, or the same refusal at
+// the same offset.
 //
 //     in:  | Z 5 I | d 131101 w start end time | WAL ............. | WAL .... | d 22 k ...
 //     out: | message |                    head |        run        |   run    | message
 //
-// The framer knows tags only as far as it must, to see CopyData. Who may send what is conversation.hpp's
-// business.
+// The framer knows tags only as far as it must, to see CopyData. Who may send what is
+// conversation.hpp's business.
 #pragma once
 
 #include <cstddef>
@@ -55,8 +56,8 @@ class framer {
     // A stash below stash_size_least refuses everything with memory_too_small.
     explicit framer(mutable_bytes stash) noexcept : stash_(stash) {}
 
-    // The next piece off the front of `in`. Views in it live until the next call. Between two pieces of
-    // one message, and while a part of one is held, the rule must stay the same.
+    // The next piece off the front of `in`. Views in it live until the next call. Between two
+    // pieces of one message, and while a part of one is held, the rule must stay the same.
     piece next(bytes& in, const framing& rule) noexcept {
         if (left_ > 0) return next_run(in);
         return gather(in, header_size, rule);
@@ -78,7 +79,8 @@ class framer {
     // Whether nothing of a message has been taken without being delivered.
     bool at_boundary() const noexcept { return held_ == 0 && left_ == 0; }
 
-    // Where in the stream the message began that the last piece is of, and how far the stream was taken.
+    // Where in the stream the message began that the last piece is of, and how far the stream was
+    // taken.
     std::uint64_t began() const noexcept { return began_; }
     std::uint64_t eaten() const noexcept { return eaten_; }
 
@@ -108,8 +110,8 @@ class framer {
         return {piece_kind::run, copy_data_tag, errc::none, left_, run};
     }
 
-    // How many bytes must be seen, from the message's first on, before it can be delivered or before
-    // more can be said, given the `have` first ones. 0: refused, and code_ says why.
+    // How many bytes must be seen, from the message's first on, before it can be delivered or
+    // before more can be said, given the `have` first ones. 0: refused, and code_ says why.
     std::size_t wanted(const std::byte* front, std::size_t have, std::size_t header,
                        const framing& rule) noexcept {
         if (stash_.size() < stash_size_least) return refuse(errc::memory_too_small);

@@ -1,8 +1,8 @@
 // What a client says, message by message: a struct, its decoder and its encoder.
 //
-// Three answers to an authentication request share the tag 'p' and differ only by what was asked, so
-// their decoders are chosen by the conversation's state. The text of a query is command.hpp's matter,
-// and what a replica sends inside CopyData is copy.hpp's.
+// Three answers to an authentication request share the tag 'p' and differ only by what was asked,
+// so their decoders are chosen by the conversation's state. The text of a query is command.hpp's
+// matter, and what a replica sends inside CopyData is copy.hpp's.
 //
 // Source of truth: the manual, "Message Formats".
 #pragma once
@@ -52,8 +52,8 @@ inline void put(writer& out, const password_message& message) noexcept {
                 [&](writer& body) noexcept { body.c_string(message.password); });
 }
 
-// The mechanism that the client chose and, for every mechanism in use, its first message. Without one
-// the server answers with an empty challenge.
+// The mechanism that the client chose and, for every mechanism in use, its first message. Without
+// one the server answers with an empty challenge.
 struct sasl_initial_response {
     std::string_view mechanism;
     bool has_data = false;
@@ -85,8 +85,8 @@ inline void put_sasl_response(writer& out, bytes data) noexcept {
     put_message(out, frontend_tag::password, [&](writer& body) noexcept { body.append(data); });
 }
 
-// Why the client gives up a copy that it is sending. A walsender that is streaming WAL does not take
-// it; it belongs to UPLOAD_MANIFEST.
+// Why the client gives up a copy that it is sending. A walsender that is streaming WAL does not
+// take it; it belongs to UPLOAD_MANIFEST.
 struct copy_fail {
     std::string_view reason;
 };

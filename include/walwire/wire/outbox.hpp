@@ -1,8 +1,8 @@
 // Encoded messages that wait to be written, in a caller's span.
 //
-// A message goes in whole or not at all, so a full outbox never holds half of one. What was put stays
-// where it is until consume says how much was written, because an adapter may have handed the view to
-// the kernel; only consume moves the rest to the front.
+// A message goes in whole or not at all, so a full outbox never holds half of one. What was put
+// stays where it is until consume says how much was written, because an adapter may have handed the
+// view to the kernel; only consume moves the rest to the front.
 #pragma once
 
 #include <cstddef>
@@ -18,9 +18,9 @@ class outbox {
   public:
     explicit outbox(mutable_bytes room) noexcept : room_(room) {}
 
-    // Calls put(writer&) on the free room; it may return a code of its own. output_full: the message
-    // does not fit behind what waits; argument_too_long: it does not fit even though nothing waits. The
-    // outbox is unchanged whenever the code is not none.
+    // Calls put(writer&) on the free room; it may return a code of its own. output_full: the
+    // message does not fit behind what waits; argument_too_long: it does not fit even though
+    // nothing waits. The outbox is unchanged whenever the code is not none.
     template <class Put>
     errc put(Put&& put_into) noexcept {
         writer out(room_.subspan(size_));
@@ -34,8 +34,8 @@ class outbox {
         return errc::none;
     }
 
-    // As put, for a message that holds a secret: its bytes are wiped once they are written, and at once
-    // when it was refused halfway.
+    // As put, for a message that holds a secret: its bytes are wiped once they are written, and at
+    // once when it was refused halfway.
     template <class Put>
     errc put_secret(Put&& put_into) noexcept {
         const errc code = put(put_into);

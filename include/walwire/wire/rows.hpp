@@ -1,12 +1,12 @@
 // Result sets: a description of the columns, then rows of texts.
 //
-//     RowDescription  Int16 n | n x { name \0 | table oid 4 | attribute 2 | type oid 4 | type size 2 |
-//                                     type modifier 4 | format 2 }
+//     RowDescription  Int16 n | n x { name \0 | table oid 4 | attribute 2 | type oid 4 |
+//                                     type size 2 | type modifier 4 | format 2 }
 //     DataRow         Int16 n | n x { Int32 size, or -1 for NULL | bytes }
 //
 // Replication commands answer in text throughout. Their column types differ between versions (a
-// timeline is int4 up to 15 and int8 after; a history's content is labelled bytea up to 13 and is plain
-// bytes all the same), so readers go by position and text, and never by type.
+// timeline is int4 up to 15 and int8 after; a history's content is labelled bytea up to 13 and is
+// plain bytes all the same), so readers go by position and text, and never by type.
 //
 // Both messages are checked whole before any part is handed out; iterating cannot fail afterwards.
 #pragma once
@@ -92,8 +92,8 @@ class data_row {
   public:
     data_row() = default;
 
-    // row_invalid: a size below -1, values that overrun the message, bytes left over, or more columns
-    // than `columns_max`.
+    // row_invalid: a size below -1, values that overrun the message, bytes left over, or more
+    // columns than `columns_max`.
     static result<data_row> parse(bytes body, std::uint16_t columns_max) noexcept {
         reader in(body);
         data_row parsed;

@@ -6,9 +6,9 @@
 //     CancelRequest               Int32 pid | key: 4 bytes, up to 256 from protocol 3.2 on
 //     StartupMessage              the code is the protocol version; {name \0 value \0}... \0
 //
-// The four share one number space: the codes 1234.5678 to 1234.5680 are versions that will never be.
-// An encryption request must be answered before anything else is sent, which is why they are packets of
-// their own and why bytes behind one are an attack.
+// The four share one number space: the codes 1234.5678 to 1234.5680 are versions that will never
+// be. An encryption request must be answered before anything else is sent, which is why they are
+// packets of their own and why bytes behind one are an attack.
 //
 // Source of truth: the manual, "Message Formats"; src/include/libpq/pqcomm.h.
 #pragma once
@@ -89,9 +89,10 @@ struct cancel_request {
 
 using startup_packet = std::variant<startup_message, ssl_request, gssenc_request, cancel_request>;
 
-// `body` is the packet without its length word. A version other than 3.x is returned without looking at
-// what follows it, because nobody knows its layout; the caller refuses it. A packet of version 3.x must
-// be pairs with non-empty names and end in the one NUL that is its last byte: malformed_message.
+// `body` is the packet without its length word. A version other than 3.x is returned without
+// looking at what follows it, because nobody knows its layout; the caller refuses it. A packet of
+// version 3.x must be pairs with non-empty names and end in the one NUL that is its last byte:
+// malformed_message.
 inline result<startup_packet> parse_startup_packet(bytes body) noexcept {
     reader in(body);
     const std::uint32_t code = in.u32();

@@ -1,13 +1,14 @@
 // The type byte that opens every message after start-up.
 //
-// The two directions are two alphabets that share letters: 'D' is a row from the backend and Describe
-// from the frontend, 'S' a parameter or Sync, 'C', 'E' and 'H' likewise. So each direction has its own
-// type here, and a byte is never looked up without knowing who sent it.
+// The two directions are two alphabets that share letters: 'D' is a row from the backend and
+// Describe from the frontend, 'S' a parameter or Sync, 'C', 'E' and 'H' likewise. So each direction
+// has its own type here, and a byte is never looked up without knowing who sent it.
 //
 //     Byte1 type | Int32 length, counting itself and the body but not the type | body
 //
-// Start-up packets have no type byte (startup.hpp), and the answer to an encryption request is one bare
-// byte. Source of truth: the manual's chapter "Frontend/Backend Protocol", section "Message Formats".
+// Start-up packets have no type byte (startup.hpp), and the answer to an encryption request is one
+// bare byte. Source of truth: the manual's chapter "Frontend/Backend Protocol", section "Message
+// Formats".
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // The command line, read into one struct for each verb.
 //
-// The options are pg_receivewal's where it has them, short and long, so that its users need not learn
-// new ones. What cannot be understood throws usage_error, whose text names the option.
+// The options are pg_receivewal's where it has them, short and long, so that its users need not
+// learn new ones. What cannot be understood throws usage_error, whose text names the option.
 #pragma once
 
 #include <cstdint>

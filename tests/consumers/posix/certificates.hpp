@@ -4,14 +4,14 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
-
-#include <sys/stat.h>
 
 namespace posix_test {
 
@@ -32,6 +32,7 @@ struct certificate {
     }
     void save_key(const std::string& path, mode_t mode = 0600,
                   const char* passphrase = nullptr) const {
+        ::unlink(path.c_str()); // an earlier one may be read-only
         {
             const std::unique_ptr<BIO, int (*)(BIO*)> file(BIO_new_file(path.c_str(), "w"),
                                                            BIO_free);
@@ -43,8 +44,8 @@ struct certificate {
     }
 };
 
-// `names` is a subjectAltName such as "DNS:localhost,IP:127.0.0.1"; empty for none. Without an issuer
-// the certificate signs itself and may sign others.
+// `names` is a subjectAltName such as "DNS:localhost,IP:127.0.0.1"; empty for none. Without an
+// issuer the certificate signs itself and may sign others.
 inline certificate make_certificate(const std::string& common_name, const std::string& names = {},
                                     const certificate* issuer = nullptr) {
     certificate made{{EVP_EC_gen("P-256"), EVP_PKEY_free}, {X509_new(), X509_free}};

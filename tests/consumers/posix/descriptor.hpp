@@ -22,8 +22,8 @@ class descriptor {
     int number() const noexcept { return number_; }
     explicit operator bool() const noexcept { return number_ >= 0; }
 
-    // What close reports is of no use: nothing here is durable before an fsync that succeeded, and after
-    // EINTR the descriptor is gone all the same.
+    // What close reports is of no use: nothing here is durable before an fsync that succeeded, and
+    // after EINTR the descriptor is gone all the same.
     void close() noexcept {
         if (number_ >= 0) ::close(std::exchange(number_, -1));
     }

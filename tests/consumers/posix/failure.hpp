@@ -1,9 +1,9 @@
 // What went wrong with the operating system, as one line for a person.
 //
-// The adapter throws it from every call that met an error it cannot mend: the text says what was being
-// done, to what, and why it failed; code() is the errno behind it, or 0 where there was none. The
-// receive loop catches it in one place: around a connection (try again later) or around everything
-// (exit status 1).
+// The adapter throws it from every call that met an error it cannot mend: the text says what was
+// being done, to what, and why it failed; code() is the errno behind it, or 0 where there was none.
+// The receive loop catches it in one place: around a connection (try again later) or around
+// everything (exit status 1).
 //
 // `interrupted` is not an error: somebody asked the program to stop while it was waiting.
 #pragma once
@@ -30,7 +30,8 @@ class interrupted : public std::exception {
     const char* what() const noexcept override { return "interrupted"; }
 };
 
-// The system's words for an errno. Unlike strerror it keeps no buffer that somebody else overwrites.
+// The system's words for an errno. Unlike strerror it keeps no buffer that somebody else
+// overwrites.
 inline std::string reason(int code) {
     return std::generic_category().message(code);
 }

@@ -15,8 +15,8 @@ namespace {
 
 namespace replica = walwire::replica;
 
-// Connects, asks one command, and hangs up. The answer's events go to `answer`; an error of the server's
-// is thrown unless its SQLSTATE is `tolerated`.
+// Connects, asks one command, and hangs up. The answer's events go to `answer`; an error of the
+// server's is thrown unless its SQLSTATE is `tolerated`.
 template <class Answer>
 void ask(link& line, const walwire::wire::command& command, std::string_view tolerated,
          Answer&& answer) {

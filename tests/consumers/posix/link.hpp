@@ -1,8 +1,8 @@
 // The adapter between one machine and one connection: dials, moves bytes, and knows the secrets.
 //
-// `link` owns what a program has once: the parsed connection string, the certificates, the password.
-// Its templates run the loop of walwire/session.hpp for whatever machine stands above: bytes in, events
-// out, bytes out, wait.
+// `link` owns what a program has once: the parsed connection string, the certificates, the
+// password. Its templates run the loop of walwire/session.hpp for whatever machine stands above:
+// bytes in, events out, bytes out, wait.
 #pragma once
 
 #include <array>

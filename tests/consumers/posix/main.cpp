@@ -1,6 +1,7 @@
 // walwire: the library's own program, over poll(2) and plain files.
 //
-// It exits with 0 when it did what it was asked, and with 1 and one line on standard error when not.
+// It exits with 0 when it did what it was asked, and with 1 and one line on standard error when
+// not.
 #include <cstdio>
 #include <exception>
 #include <span>
@@ -31,7 +32,7 @@ constexpr const char* usage =
       -v, --verbose              say more
   walwire identify -d CONNINFO                     who is there: system, timeline, position
 
-  CONNINFO is libpq's: "host=db port=5432 user=replicator sslmode=verify-full", or a postgresql:// URI.
+  CONNINFO is libpq's: "host=db port=5432 user=replicator sslmode=verify-full", or a URI of it.
   Passwords come from it, from PGPASSWORD or from a password file.
 )";
 

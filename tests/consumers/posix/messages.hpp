@@ -26,7 +26,8 @@ inline void say(const std::string& line) {
     std::fprintf(stderr, "walwire: %s\n", line.c_str());
 }
 
-// "FATAL 28P01: password authentication failed for user "x"", with detail and hint where there are any.
+// "FATAL 28P01: password authentication failed for user "x"", with detail and hint where there are
+// any.
 inline std::string describe(const walwire::wire::error_fields& fields) {
     std::string text = printable(fields.severity) + ' ' + printable(fields.sqlstate) + ": " +
                        printable(fields.message);

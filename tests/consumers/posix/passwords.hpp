@@ -1,15 +1,15 @@
 // Where a password comes from: the connection string, PGPASSWORD, a password file, in this order.
 //
-// The file is the connection string's passfile, or PGPASSFILE, or ~/.pgpass. Its lines are libpq's, and
-// the first that matches counts:
+// The file is the connection string's passfile, or PGPASSFILE, or ~/.pgpass. Its lines are libpq's,
+// and the first that matches counts:
 //
 //     # host : port : database : user : password
 //     db.example.com:5432:replication:standby:s3cret
 //     *:*:*:standby:with a \: colon and a \\ backslash
 //
 // `*` alone matches anything, `localhost` also the usual directories of Unix sockets, and physical
-// replication counts as the database "replication" unless the connection string names one. A file that
-// others may read is not used, and one that does not exist is not missed.
+// replication counts as the database "replication" unless the connection string names one. A file
+// that others may read is not used, and one that does not exist is not missed.
 //
 // Source of truth: the manual's "The Password File".
 #pragma once

@@ -2,8 +2,8 @@
 //
 //     0/5A1C000 timeline 2, 1.4 GiB, 212.7 MiB/s, 1 reconnect
 //
-// It is rewritten in place at most five times a second and never written where nobody watches: when the
-// descriptor is no terminal every call does nothing. The rate is that of the last two seconds.
+// It is rewritten in place at most five times a second and never written where nobody watches: when
+// the descriptor is no terminal every call does nothing. The rate is that of the last two seconds.
 #pragma once
 
 #include <sys/ioctl.h>
@@ -38,6 +38,7 @@ inline std::string size_text(double bytes) {
 }
 
 inline std::string progress_text(const progress_figures& figures, double bytes_per_second) {
+    if (!figures.position.valid()) return "waiting for the server";
     std::string text(std::string_view(walwire::to_text(figures.position)));
     text += " timeline " + std::to_string(figures.timeline.value) + ", " +
             size_text(static_cast<double>(figures.bytes)) + ", " + size_text(bytes_per_second) +

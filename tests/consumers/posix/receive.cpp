@@ -49,6 +49,7 @@ class receiver {
           out_(walwire::out_size), directory_(given.directory),
           machine_(configure(given, line_), {stash_, out_}) {
         for (const std::string& note : line_.notes()) tell(note);
+        if (!given_.metrics_file.empty()) next_metrics_ = now().steady;
     }
 
     void run() {
@@ -99,14 +100,13 @@ class receiver {
         machine_.stop();
     }
 
-    void heard(const replica::connect_wanted& wanted) {
-        if (wanted.attempt > 1) ++reconnects_;
+    void heard(const replica::connect_wanted&) {
         lost_.clear();
         server_said_.clear();
-        metrics_.session_started(now());
         try {
             line_.dial(machine_timeout(), signals_.number());
             machine_.connected();
+            begin_session();
         } catch (const interrupted&) {
             static_cast<void>(machine_.connect_failed());
         } catch (const failure& refused) {
@@ -170,14 +170,33 @@ class receiver {
         if (given_.verbose) tell(line_.peer() + ": " + describe(notice.fields()));
     }
     void heard(const replica::retrying& retry) {
-        metrics_.session_failed();
+        end_session(retry.why.reason.code == walwire::errc::none && server_said_.empty());
         const std::int64_t wait = (retry.at - now().steady) / walwire::millisecond;
         tell(explain(retry.why) + "; trying again in " + std::to_string(wait) + " ms");
     }
-    void heard(const replica::stopped&) { metrics_.session_succeeded(); }
+    void heard(const replica::stopped&) { end_session(true); }
     void heard(const replica::given_up& end) {
-        metrics_.session_failed();
+        end_session(false);
         verdict_ = explain(end.why);
+    }
+
+    // A session is counted from the moment that its connection is open.
+    void begin_session() {
+        end_session(false);
+        in_session_ = true;
+        if (metrics_.read().sessions_started > 0) {
+            ++reconnects_;
+            metrics_.reconnected();
+        }
+        metrics_.session_started(now());
+    }
+    void end_session(bool well) {
+        if (!in_session_) return;
+        in_session_ = false;
+        if (well)
+            metrics_.session_succeeded();
+        else
+            metrics_.session_failed();
     }
 
     // Server, position and cause, in one line.
@@ -215,6 +234,8 @@ class receiver {
     void write_metrics() {
         if (given_.metrics_file.empty()) return;
         next_metrics_ = walwire::later(now().steady, walwire::second);
+        for (; statuses_ < machine_.statuses_sent(); ++statuses_)
+            metrics_.standby_status_update_sent();
         replica::positions here(machine_.durable());
         static_cast<void>(here.received(position_));
         metrics_.moved(here);
@@ -246,7 +267,9 @@ class receiver {
     walwire::lsn position_;
     std::uint64_t received_ = 0;
     std::uint64_t reconnects_ = 0;
+    std::uint64_t statuses_ = 0; // of the machine's, those that are counted
     std::int64_t next_metrics_ = walwire::never;
+    bool in_session_ = false;
     bool followed_ = false;
     bool stopping_ = false;
     std::string lost_;        // what the system said when the connection broke

@@ -5,7 +5,8 @@
 
 namespace posix {
 
-// Runs until a signal, the end position, or a failure that trying again does not mend. Throws failure.
+// Runs until a signal, the end position, or a failure that trying again does not mend. Throws
+// failure.
 void receive(const receive_arguments& given);
 
 } // namespace posix

@@ -1,8 +1,8 @@
 // SIGINT and SIGTERM as a descriptor to poll.
 //
-// A handler may do next to nothing, so it writes the signal's number into a pipe whose other end the
-// receive loop waits on together with its socket: no signal is missed between a check and a sleep. One
-// at a time may exist. Leaving it gives the signals back to whoever had them.
+// A handler may do next to nothing, so it writes the signal's number into a pipe whose other end
+// the receive loop waits on together with its socket: no signal is missed between a check and a
+// sleep. One at a time may exist. Leaving it gives the signals back to whoever had them.
 #pragma once
 
 #include <csignal>

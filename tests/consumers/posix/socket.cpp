@@ -26,7 +26,8 @@ std::int64_t read_clock(clockid_t clock) noexcept {
     return static_cast<std::int64_t>(at.tv_sec) * walwire::second + at.tv_nsec / 1000;
 }
 
-// poll counts in milliseconds. Rounding up keeps a deadline from being met by a burst of empty polls.
+// poll counts in milliseconds. Rounding up keeps a deadline from being met by a burst of empty
+// polls.
 int poll_timeout(std::int64_t deadline) noexcept {
     if (deadline == walwire::never) return -1;
     const std::int64_t at = now().steady;
@@ -73,8 +74,8 @@ void tune(int number, sa_family_t family, const socket_options& options) {
 #endif
 }
 
-// One attempt. The system goes on connecting while we poll; SO_ERROR then says how it went, also after
-// an EINTR, which does not stop the attempt.
+// One attempt. The system goes on connecting while we poll; SO_ERROR then says how it went, also
+// after an EINTR, which does not stop the attempt.
 descriptor connect_one(const address& place, std::int64_t deadline, const socket_options& options,
                        int wake) {
     descriptor made(

@@ -62,6 +62,7 @@ TEST_CASE("sizes are given in the unit that suits them") {
 TEST_CASE("the line says position, timeline, bytes, rate and reconnects") {
     progress_figures figures{{0x2'05A1C000}, {3}, 1536 * mib, 0};
     CHECK(posix::progress_text(figures, 2.5 * mib) == "2/5A1C000 timeline 3, 1.5 GiB, 2.5 MiB/s");
+    CHECK(posix::progress_text({}, 0) == "waiting for the server");
     figures.reconnects = 1;
     CHECK(posix::progress_text(figures, 0) == "2/5A1C000 timeline 3, 1.5 GiB, 0 B/s, 1 reconnect");
     figures.reconnects = 2;

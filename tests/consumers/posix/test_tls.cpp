@@ -79,8 +79,8 @@ class server {
     }
 
     void serve() {
-        // OpenSSL's own socket BIO raises SIGPIPE. It is blocked here and nowhere else: were it ours,
-        // the tests would die of it.
+        // OpenSSL's own socket BIO raises SIGPIPE. It is blocked here and nowhere else: were it
+        // ours, the tests would die of it.
         sigset_t pipe{};
         sigemptyset(&pipe);
         sigaddset(&pipe, SIGPIPE);
@@ -126,7 +126,8 @@ class server {
     std::thread thread_;
 };
 
-// One authority and one server certificate for all tests, in a home directory without ~/.postgresql.
+// One authority and one server certificate for all tests, in a home directory without
+// ~/.postgresql.
 struct world {
     temporary_directory home;
     certificate root = make_certificate("test root");

@@ -42,8 +42,8 @@ namespace {
 constexpr std::uint32_t mib = 1u << 20;
 const wal::segment_size size = *wal::segment_size::of(mib);
 
-// What a disk would hold if the power failed now: of each file what was synced last, of the directory
-// the names it had when it was synced last.
+// What a disk would hold if the power failed now: of each file what was synced last, of the
+// directory the names it had when it was synced last.
 struct simulated_disk {
     std::string path; // of the directory that is watched; empty: nothing is
     std::vector<std::string> log;
@@ -761,7 +761,8 @@ TEST_CASE("an interrupted reservation is tried again") {
     disk.allocation_failure = EINTR;
     wal_directory directory(home.path());
     directory.resume(size);
-    // Another thread would be needed to end an endless interruption; a failing step ends it as well.
+    // Another thread would be needed to end an endless interruption; a failing step ends it as
+    // well.
     disk.fail_at = 20;
     CHECK_THROWS_AS(begin(directory), failure);
     CHECK(std::ranges::count(disk.log, "allocate " + partial(1, 3) + ".tmp") > 10);

@@ -63,8 +63,8 @@ void check_key_permissions(const std::string& path) {
                       ": its permissions must be 0600 or less, or 0640 or less if root owns it");
 }
 
-// OpenSSL's own socket BIO would write with write(2), which raises SIGPIPE. This one goes through our
-// socket, and with it through its rules about a peer that has hung up.
+// OpenSSL's own socket BIO would write with write(2), which raises SIGPIPE. This one goes through
+// our socket, and with it through its rules about a peer that has hung up.
 struct tls_bio {
     static tls_wire& wire(BIO* bio) { return *static_cast<tls_wire*>(BIO_get_data(bio)); }
 
@@ -304,8 +304,8 @@ std::vector<std::byte> tls_channel::peer_certificate() const {
     return der;
 }
 
-// Records are read until the room is full or the socket is empty. An end that is met behind bytes is
-// kept for the next call.
+// Records are read until the room is full or the socket is empty. An end that is met behind bytes
+// is kept for the next call.
 arrival tls_channel::read(walwire::mutable_bytes room) {
     arrival got;
     drained_ = false;
@@ -356,7 +356,9 @@ std::size_t tls_channel::write(walwire::gather out) {
 
 void tls_channel::close() noexcept {
     ERR_clear_error();
-    if (why_.empty() && SSL_is_init_finished(ssl_.get())) SSL_shutdown(ssl_.get());
+    // After a loss OpenSSL forbids it.
+    if (why_.empty() && !last_.truncated && SSL_is_init_finished(ssl_.get()))
+        SSL_shutdown(ssl_.get());
     ERR_clear_error();
 }
 

@@ -1,25 +1,26 @@
 // TLS as libpq does it: the six sslmodes, its files and its rules, on OpenSSL 3.
 //
-// `tls` is what every connection of a program shares: it loads the files once and throws at the start
-// rather than at the hundredth reconnect. `tls_channel` is TLS on one socket; transport.hpp owns it.
+// `tls` is what every connection of a program shares: it loads the files once and throws at the
+// start rather than at the hundredth reconnect. `tls_channel` is TLS on one socket; transport.hpp
+// owns it.
 //
-//     sslmode       encrypted        certificate must be signed by sslrootcert   and carry the host's name
-//     disable       never            -                                           -
-//     allow         if demanded      if that file exists                         no
-//     prefer        if offered       if that file exists                         no
-//     require       always           if that file exists                         no
-//     verify-ca     always           yes                                         no
-//     verify-full   always           yes                                         yes
+//     sslmode       encrypted      certificate: signed by sslrootcert     and for the host
+//     disable       never          -                                      -
+//     allow         if demanded    if that file exists                    no
+//     prefer        if offered     if that file exists                    no
+//     require       always         if that file exists                    no
+//     verify-ca     always         yes                                    no
+//     verify-full   always         yes                                    yes
 //
-// The file counts in the three middle modes too: that is libpq's rule, kept for those who rely on it.
-// Which mode opens which connection in which order (`allow` tries plain first, `prefer` TLS) is the
-// conversation's business; here a mode only says how far the server is trusted.
+// The file counts in the three middle modes too: that is libpq's rule, kept for those who rely on
+// it. Which mode opens which connection in which order (`allow` tries plain first, `prefer` TLS) is
+// the conversation's business; here a mode only says how far the server is trusted.
 //
-// Files that are not named are looked for where libpq does, below ~/.postgresql: root.crt, root.crl,
-// postgresql.crt, postgresql.key. A key that needs a passphrase cannot be read: there is no keyword for
-// it. Stricter than libpq in two points: an sslrootcert that is named must exist when the mode demands
-// TLS; and with verify-full a host that is an IP address must stand in the certificate as one, where
-// libpq also takes it as text in the common name.
+// Files that are not named are looked for where libpq does, below ~/.postgresql: root.crt,
+// root.crl, postgresql.crt, postgresql.key. A key that needs a passphrase cannot be read: there is
+// no keyword for it. Stricter than libpq in two points: an sslrootcert that is named must exist
+// when the mode demands TLS; and with verify-full a host that is an IP address must stand in the
+// certificate as one, where libpq also takes it as text in the common name.
 //
 // Source of truth: the manual's "SSL Support" and "Parameter Key Words" of libpq; RFC 6125.
 #pragma once
@@ -41,8 +42,8 @@ namespace posix {
 
 class tls {
   public:
-    // Throws failure when a file that is needed is missing, unreadable or too widely readable. Reads
-    // none when the connection will not be encrypted.
+    // Throws failure when a file that is needed is missing, unreadable or too widely readable.
+    // Reads none when the connection will not be encrypted.
     explicit tls(const walwire::conninfo& info);
 
     ssl_ctx_st* context() const noexcept { return context_.get(); }
@@ -80,11 +81,11 @@ class tls_channel {
     tls_channel(const tls_channel&) = delete;
     tls_channel& operator=(const tls_channel&) = delete;
 
-    // True when the handshake is done, false when it waits for what needs() says. Throws failure with
-    // the reason when either side gives up. Call it before anything else.
+    // True when the handshake is done, false when it waits for what needs() says. Throws failure
+    // with the reason when either side gives up. Call it before anything else.
     bool handshake();
-    // The server took part in ALPN and chose "postgresql". A direct handshake is worth nothing without:
-    // it proves that the other end did not take our first bytes for another protocol's.
+    // The server took part in ALPN and chose "postgresql". A direct handshake is worth nothing
+    // without: it proves that the other end did not take our first bytes for another protocol's.
     bool protocol_agreed() const noexcept;
     // The server's certificate as DER: what channel binding hashes.
     std::vector<std::byte> peer_certificate() const;
@@ -94,8 +95,8 @@ class tls_channel {
     // Says goodbye, if there is room for it.
     void close() noexcept;
 
-    // What of the socket must be waited for before a call that got nowhere is worth repeating. TLS may
-    // have to read in order to write and the other way round.
+    // What of the socket must be waited for before a call that got nowhere is worth repeating. TLS
+    // may have to read in order to write and the other way round.
     interest needs(interest wanted) const noexcept;
     // There may be decrypted bytes that the socket no longer shows.
     bool holds_bytes() const noexcept { return !drained_; }

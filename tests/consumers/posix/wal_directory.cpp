@@ -160,8 +160,8 @@ lsn wal_directory::write_out() {
 lsn wal_directory::flush() {
     write_out();
     if (flushed_ == written_) return flushed_;
-    // The size is final since the file was made, so there is nothing but data to sync (and whatever of
-    // the file's records is needed to find it, which fdatasync includes).
+    // The size is final since the file was made, so there is nothing but data to sync (and whatever
+    // of the file's records is needed to find it, which fdatasync includes).
     if (::fdatasync(segment_.number()) != 0)
         break_down("could not sync file " + quoted(full(segment_name_)), errno);
     flushed_ = written_;
@@ -292,7 +292,8 @@ void wal_directory::add_history(timeline_id timeline, walwire::bytes text) {
     sync_directory();
 }
 
-// Whether a file has just this text. It is synced too, as whoever wrote it may have crashed before that.
+// Whether a file has just this text. It is synced too, as whoever wrote it may have crashed before
+// that.
 bool wal_directory::holds(const std::string& name, walwire::bytes text) {
     const descriptor file(::openat(directory_.number(), name.c_str(),
                                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
@@ -323,7 +324,8 @@ descriptor wal_directory::create_temporary(const std::string& name) {
     return file;
 }
 
-// Takes a segment's room on the disk; false where the file system cannot. What the file holds stays.
+// Takes a segment's room on the disk; false where the file system cannot. What the file holds
+// stays.
 bool wal_directory::reserve(const descriptor& file, const std::string& name) {
     int error = EINTR; // returned, not set
     while (error == EINTR)
@@ -357,8 +359,8 @@ void wal_directory::put_at(const descriptor& file, walwire::bytes data, std::uin
     }
 }
 
-// A segment gets its name once. Where the system has no such rename, somebody who takes no lock could
-// come between the look and the step.
+// A segment gets its name once. Where the system has no such rename, somebody who takes no lock
+// could come between the look and the step.
 void wal_directory::rename_unless_there(const std::string& from, const std::string& to) {
     const int directory = directory_.number();
     int error = ENOSYS;

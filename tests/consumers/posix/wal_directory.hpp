@@ -5,26 +5,27 @@
 //     00000002.history                    how timeline 2 came to be
 //     *.tmp                               left by a crash, never read, replaced when next needed
 //
-// What is promised. A position that flush or a finished segment reports survives the power failing at
-// once: the bytes are synced, and so are the names that lead to them. This is more than decency. A slot
-// keeps no log before the position it was told, so the end of a segment must not be reported until its
-// final name is durable: a restart that finds `.partial` begins that segment anew, and the server may no
-// longer have it. Whatever step fails or is cut short, what is on disk can be resumed from.
+// What is promised. A position that flush or a finished segment reports survives the power failing
+// at once: the bytes are synced, and so are the names that lead to them. This is more than decency.
+// A slot keeps no log before the position it was told, so the end of a segment must not be reported
+// until its final name is durable: a restart that finds `.partial` begins that segment anew, and
+// the server may no longer have it. Whatever step fails or is cut short, what is on disk can be
+// resumed from.
 //
-// Space. A segment's room is taken when the segment is begun, so that a full disk shows before a byte of
-// it is reported rather than in its middle. pg_receivewal writes zeros for that; posix_fallocate has the
-// same effect for less: the blocks belong to the file, the size is final, and what was not written reads
-// as zeros, also after a crash, so later syncs have data to write and no size to change. It is done
-// under a temporary name, so that no crash leaves a `.partial` of an odd size, which pg_receivewal would
-// refuse. Where the file system has no such call, zeros are written. (One that copies on write promises
-// room to neither.)
+// Space. A segment's room is taken when the segment is begun, so that a full disk shows before a
+// byte of it is reported rather than in its middle. pg_receivewal writes zeros for that;
+// posix_fallocate has the same effect for less: the blocks belong to the file, the size is final,
+// and what was not written reads as zeros, also after a crash, so later syncs have data to write
+// and no size to change. It is done under a temporary name, so that no crash leaves a `.partial` of
+// an odd size, which pg_receivewal would refuse. Where the file system has no such call, zeros are
+// written. (One that copies on write promises room to neither.)
 //
-// Locking. The directory is flock'ed, so a second walwire is refused. pg_receivewal takes no lock: take
-// turns with it, not both at once.
+// Locking. The directory is flock'ed, so a second walwire is refused. pg_receivewal takes no lock:
+// take turns with it, not both at once.
 //
-// Every failure is thrown with the operation, the path and the system's reason. After one that may have
-// lost bytes the object does nothing more, since a second fsync may report success for what the first
-// one dropped: make a new object, which resumes from the disk.
+// Every failure is thrown with the operation, the path and the system's reason. After one that may
+// have lost bytes the object does nothing more, since a second fsync may report success for what
+// the first one dropped: make a new object, which resumes from the disk.
 #pragma once
 
 #include <cstddef>
@@ -55,39 +56,43 @@ class wal_directory {
     // Opens and locks it. Where locks do not exist, on some network file systems, notes() says so.
     explicit wal_directory(const std::string& path);
 
-    // Where to go on, from what is on disk: behind the highest segment over all timelines, or at its
-    // start if it is `.partial`; of one segment the newest timeline counts, and the whole file before
-    // the partial one. Nothing if there are none. Files of pg_receivewal's compression (.gz, .lz4) count
-    // by their names, unopened: it gives them these when they are whole. A file with a whole segment's
-    // name and another size is passed over, as pg_receivewal does, and mentioned in notes().
+    // Where to go on, from what is on disk: behind the highest segment over all timelines, or at
+    // its start if it is `.partial`; of one segment the newest timeline counts, and the whole file
+    // before the partial one. Nothing if there are none. Files of pg_receivewal's compression (.gz,
+    // .lz4) count by their names, unopened: it gives them these when they are whole. A file with a
+    // whole segment's name and another size is passed over, as pg_receivewal does, and mentioned in
+    // notes().
     //
-    // It fixes what the first connection told and comes before anything else below; it may come again
-    // at each reconnection.
+    // It fixes what the first connection told and comes before anything else below; it may come
+    // again at each reconnection.
     std::optional<resume_point> resume(walwire::wal::segment_size size,
                                        file_access access = file_access::owner);
     // What resume passed over, for a warning each.
     const std::vector<std::string>& notes() const noexcept { return notes_; }
 
-    // Takes a run of WAL, of any size, across any number of segments; a segment that it completes is
-    // synced and gets its final name. It must continue the one before, or begin a segment that is not
-    // behind it, on this timeline (after a reconnection) or a newer one. Anything else is refused, and so
-    // is a segment of which a whole file exists or a `.partial` has an odd size.
+    // Takes a run of WAL, of any size, across any number of segments; a segment that it completes
+    // is synced and gets its final name. It must continue the one before, or start where a segment
+    // starts, leaving no gap, on this timeline (after a reconnection) or a newer one: positions
+    // then go back to there. Anything else is refused, and so is a segment of which a whole file
+    // exists or a `.partial` has an odd size.
     void write(walwire::timeline_id timeline, walwire::lsn start, walwire::bytes run);
 
-    // Small runs are collected. This hands them to the system, and says up to where it has them all:
-    // call it once per read and report the result as written.
+    // Small runs are collected. This hands them to the system, and says up to where it has them
+    // all: call it once per read and report the result as written.
     walwire::lsn write_out();
     // The same, and syncs them: report the result as flushed.
     walwire::lsn flush();
     walwire::lsn written() const noexcept { return written_; }
     walwire::lsn flushed() const noexcept { return flushed_; }
 
-    // The timeline was left at `switch_point`. What came beyond is erased, the file is synced and stays
-    // `.partial`, and the next timeline begins with the segment that holds the switch point. Refused
-    // where the switch point lies beyond what was written, or before what whole segments hold.
+    // The timeline was left at `switch_point`. What came beyond is erased, the file is synced and
+    // stays `.partial`, and the next timeline begins with the segment that holds the switch point.
+    // Refused where the switch point lies beyond what was written, or before what whole segments
+    // hold.
     void end_timeline(walwire::lsn switch_point);
 
-    // The history file, under the name that we give it. The same text again is fine, another is refused.
+    // The history file, under the name that we give it. The same text again is fine, another is
+    // refused.
     void add_history(walwire::timeline_id timeline, walwire::bytes text);
     // Timeline 1 has none and needs none.
     bool has_history(walwire::timeline_id timeline) const;

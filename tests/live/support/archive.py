@@ -32,6 +32,13 @@ def number(name, segment_size):
     return int(name[8:16], 16) * (2 ** 32 // segment_size) + int(name[16:24], 16)
 
 
+def name(at, segment_size, timeline=1):
+    """Of the segment that holds the byte at a position."""
+    per_file = 2 ** 32 // segment_size
+    index = at // segment_size
+    return '%08X%08X%08X' % (timeline, index // per_file, index % per_file)
+
+
 def read(path):
     with open(path, 'rb') as file:
         return file.read()
