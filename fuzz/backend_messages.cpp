@@ -1,5 +1,5 @@
-// Any bytes as the body of any message that a server sends: what is accepted is written again as it was,
-// and what it means agrees with its tag.
+// Any bytes as the body of any message that a server sends: what is accepted is written again as it
+// was, and what it means agrees with its tag.
 //
 // The first byte is the tag; its highest bit asks for protocol 3.2.
 #include <walwire/wire/backend.hpp>

@@ -1,5 +1,5 @@
-// Any bytes as what CopyData holds while WAL streams: a decoder takes what has the size that its message
-// has, and what it took is written again as it was.
+// Any bytes as what CopyData holds while WAL streams: a decoder takes what has the size that its
+// message has, and what it took is written again as it was.
 #include <walwire/wire/copy.hpp>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Any bytes as a stream of messages, or of start-up packets: the pieces are those that a simple reading
-// of the whole stream finds, and the same however the stream is cut.
+// Any bytes as a stream of messages, or of start-up packets: the pieces are those that a simple
+// reading of the whole stream finds, and the same however the stream is cut.
 //
 // The first ten bytes choose what the copies hold, the limits, the size of the stash and the cuts.
 #include <walwire/wire/framer.hpp>
@@ -187,7 +187,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!in.ok()) return 0;
     const auto expected = simple_reading(given);
     check(in_chunks(given, [&] { return given.stream.size(); }) == expected, "the whole stream");
-    check(in_chunks(given, [] { return 1; }) == expected, "byte by byte");
+    check(in_chunks(given, [] { return std::size_t{1}; }) == expected, "byte by byte");
     check(in_chunks(given, [&] { return (cuts = cuts * 1664525 + 1013904223) >> 27; }) == expected,
           "in any chunks");
     return 0;

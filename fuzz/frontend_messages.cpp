@@ -1,5 +1,5 @@
-// Any bytes as the body of any message that a client sends: what is accepted is written again as it was,
-// and what it means agrees with its tag.
+// Any bytes as the body of any message that a client sends: what is accepted is written again as it
+// was, and what it means agrees with its tag.
 //
 // The first byte is the tag.
 #include <walwire/wire/conversation.hpp>

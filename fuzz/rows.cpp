@@ -1,5 +1,5 @@
-// Any bytes as a row or as a description of one: what is accepted is used up exactly, can be asked for
-// every column, and is written again as it was.
+// Any bytes as a row or as a description of one: what is accepted is used up exactly, can be asked
+// for every column, and is written again as it was.
 //
 // The first byte says which of the two, the next two are the limit of columns.
 #include <walwire/wire/rows.hpp>

@@ -1,5 +1,5 @@
-// Any bytes as a start-up packet: what is accepted says in its fields what its bytes say, and is written
-// again as it was.
+// Any bytes as a start-up packet: what is accepted says in its fields what its bytes say, and is
+// written again as it was.
 #include <walwire/wire/startup.hpp>
 
 #include <algorithm>

@@ -80,11 +80,13 @@ class Disturbances(live.Live):
         for _ in range(3):
             source.grow(2)
             said = len(run.said)
-            with_load = source.start_sql("SELECT pg_logical_emit_message(false, 'live',"
-                                         " repeat('y', 100000)) FROM generate_series(1, 10000)")
-            cluster.wait_until(lambda: len(archive.whole(self.wal)) > 4, 'the stream')
+            before = len(archive.whole(self.wal))
+            busy = source.start_sql("SELECT pg_logical_emit_message(false, 'live',"
+                                    " repeat('y', 100000)), pg_sleep(0.001)"
+                                    ' FROM generate_series(1, 500);\n')
+            cluster.wait_until(lambda: len(archive.whole(self.wal)) > before + 3, 'the stream')
             source.restart(mode)
-            with_load.wait(cluster.PATIENCE)
+            busy.wait(cluster.PATIENCE)
             run.wait_for('following from', run.wait_for('trying again', said))
         self.finish(source, run)
 
@@ -163,6 +165,7 @@ class Disturbances(live.Live):
         source.sql("SELECT pg_create_physical_replication_slot('live', true)")
         words = ['receive', '-d', source.conninfo(), '-D', self.wal, '-S', 'live', '-s', '1']
         with walwire.Walwire(*words) as run:
+            cluster.wait_until(lambda: archive.partial(self.wal), 'the first segment')
             source.grow(8)
             self.assertEqual(run.wait(), 1)
             self.assert_lines(run, 1)

@@ -103,7 +103,7 @@ inline buffer columns(std::size_t count) {
     return built([&](writer& out) { put(out, std::span<const wire::column>(described)); });
 }
 inline buffer row(std::initializer_list<value> values) {
-    return built([&](writer& out) { put(out, std::span<const value>(values)); });
+    return built([&](writer& out) { wire::put(out, std::span<const value>(values)); });
 }
 inline buffer completed(std::string_view tag = "SELECT") {
     return built([&](writer& out) { put(out, wire::command_complete{tag}); });
@@ -236,8 +236,10 @@ class client {
         const bytes head = session_.output().head;
         const std::size_t size = std::min(at_most, head.size());
         said.insert(said.end(), head.begin(), head.begin() + static_cast<std::ptrdiff_t>(size));
-        session_.consume(size);
+        if (size > 0) session_.consume(size);
     }
+
+    void writes(bool on) { plan_.writes = on; }
 
     // A line for each event, runs of one WAL message joined; and the lines since the last question.
     std::string events() {
@@ -247,6 +249,17 @@ class client {
     std::string news() {
         const std::string all = events();
         return all.substr(std::exchange(asked_to_, all.size()));
+    }
+
+    // Whether eight bytes of a secret in a row stand anywhere in the session or in its memory.
+    bool remembers(bytes secret) const {
+        const bytes object(reinterpret_cast<const std::byte*>(&session_), sizeof session_);
+        for (const bytes place : {object, bytes(stash_), bytes(out_)}) {
+            for (std::size_t at = 0; at + 8 <= secret.size(); ++at)
+                if (as_text(place).find(as_text(secret.subspan(at, 8))) != std::string_view::npos)
+                    return true;
+        }
+        return false;
     }
 
     instant now{1'000'000, 0};

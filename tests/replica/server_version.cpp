@@ -16,21 +16,23 @@ using namespace walwire::replica;
 static_assert(*parse_server_version("18.4") == 18);
 
 TEST_CASE("the leading number is the major version") {
-    for (const auto& [text, major_part] :
-         {std::pair<std::string_view, int>{"15.18 (Debian 15.18-0+deb12u1)", 15},
-          {"12.22", 12},
-          {"18beta1", 18},
-          {"19devel", 19},
-          {"17", 17},
-          {"9.6.24", 9},
-          {"10.0", 10},
-          {"999", 999},
-          {"018.4", 18},
-          {"1-2-3", 1}}) {
-        CAPTURE(std::string(text));
-        const auto read = parse_server_version(text);
+    constexpr std::pair<std::string_view, int> right[] = {
+        {"15.18 (Debian 15.18-0+deb12u1)", 15},
+        {"12.22", 12},
+        {"18beta1", 18},
+        {"19devel", 19},
+        {"17", 17},
+        {"9.6.24", 9},
+        {"10.0", 10},
+        {"999", 999},
+        {"018.4", 18},
+        {"1-2-3", 1},
+    };
+    for (const auto& each : right) {
+        CAPTURE(std::string(each.first));
+        const auto read = parse_server_version(each.first);
         REQUIRE(read);
-        CHECK(*read == major_part);
+        CHECK(*read == each.second);
     }
 }
 

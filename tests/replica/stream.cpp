@@ -109,6 +109,7 @@ TEST_CASE("a status goes out every status_interval, to the microsecond, or never
     for (const std::int64_t interval : {millisecond, 10 * second}) {
         plan chosen = streams();
         chosen.options.status_interval = interval;
+        chosen.options.silence_timeout = never;
         streamer hears(chosen);
         std::int64_t at = hears.now.steady;
         for (int i = 0; i < 3; ++i) {
@@ -156,11 +157,21 @@ TEST_CASE("at half of the silence that is allowed the server is asked for a sign
     }
     // Whatever comes is an answer, by whichever road, and the next silence is a new one.
     buffer sign;
-    SUBCASE("a keepalive is an answer") { sign = keepalive(start); }
-    SUBCASE("WAL is an answer") { sign = wal_message(start, 100); }
-    SUBCASE("the head of WAL is an answer") { sign = wal_front(start, 100); }
-    SUBCASE("a notice is an answer") { sign = notice(); }
-    SUBCASE("one byte is an answer") { sign = {std::byte{'d'}}; }
+    SUBCASE("a keepalive is an answer") {
+        sign = keepalive(start);
+    }
+    SUBCASE("WAL is an answer") {
+        sign = wal_message(start, 100);
+    }
+    SUBCASE("the head of WAL is an answer") {
+        sign = wal_front(start, 100);
+    }
+    SUBCASE("a notice is an answer") {
+        sign = notice();
+    }
+    SUBCASE("one byte is an answer") {
+        sign = {std::byte{'d'}};
+    }
     if (sign.empty()) return;
     hears.feed(sign);
     const std::int64_t answered = hears.now.steady;
@@ -169,18 +180,6 @@ TEST_CASE("at half of the silence that is allowed the server is asked for a sign
     CHECK(hears.spoken().ends_with(" reply\n"));
     CHECK(hears->deadline() == answered + 60 * second);
     CHECK(!hears->over());
-}
-
-TEST_CASE("WAL that comes between a ping and its deadline makes room for the next ping") {
-    streamer hears(with([](replica::options& o) { o.status_interval = never; }));
-    const std::int64_t begun = hears.now.steady;
-    hears.wait_until(begun + 30 * second);
-    CHECK(hears.spoken().ends_with(" reply\n"));
-    hears.now.steady += second; // well before anything is due: the fast path
-    buffer in = wal_message(start, 64);
-    bytes rest = in;
-    REQUIRE(hears->poll(rest, hears.now));
-    CHECK(hears->deadline() == begun + 61 * second);
 }
 
 TEST_CASE("to poll at the deadline always gets somewhere, whatever is written") {
@@ -372,15 +371,172 @@ TEST_CASE("terminate while WAL streams says goodbye and nothing else, and waits 
     CHECK(hears.spoken() == "X\n");
 }
 
-TEST_CASE("a command that waits for room is taken when there is some, one too long never") {
+TEST_CASE("a goodbye that finds no room is refused and can be tried again") {
     plan chosen = streams();
-    chosen.out = out_size_min;
+    chosen.out = 14 * 39 + 2;
     streamer hears(chosen);
     hears.writes(false);
-    while (hears->output().size() + 39 <= chosen.out) {
+    for (int i = 0; i < 14; ++i) {
         hears->report();
         hears.poll({});
     }
-    while (hears->output().size() + 4 < chosen.out) REQUIRE(hears->terminate() == errc::output_full);
-    CHECK(true);
+    CHECK(hears->terminate() == errc::output_full);
+    CHECK(hears->at() == wire::phase::copy_both);
+    hears.write(39);
+    CHECK(hears->terminate() == errc::none);
+}
+
+TEST_CASE("a gigabyte in one CopyData passes through 64 KiB of input without being copied") {
+    constexpr std::uint32_t size = 1u << 30;
+    plan chosen = streams();
+    chosen.options.limits.copy_data_size_max = size;
+    chosen.stash = stash_size;
+    streamer hears(chosen);
+    buffer room = wal_front(start, size - 25);
+    room.resize(64 * 1024);
+    std::uint64_t delivered = 0;
+    std::size_t wrong = 0;
+    support::allocations made;
+    for (std::uint64_t fed = 0; fed < std::uint64_t{size} + 5;) {
+        const std::uint64_t left = std::uint64_t{size} + 5 - fed;
+        bytes in =
+            bytes(room).first(left < room.size() ? static_cast<std::size_t>(left) : room.size());
+        fed += in.size();
+        while (const auto told = hears->poll(in, hears.now)) {
+            const auto* const run = std::get_if<replica::wal_data>(&*told);
+            if (run == nullptr) {
+                ++wrong;
+                continue;
+            }
+            const bool inside = run->data.data() >= room.data() &&
+                                run->data.data() + run->data.size() <= room.data() + room.size();
+            const bool ends = delivered + run->data.size() == size - 25;
+            if (!inside || run->start != start + delivered || run->begins != (delivered == 0) ||
+                run->ends != ends)
+                ++wrong;
+            delivered += run->data.size();
+        }
+        wrong += in.size();
+    }
+    CHECK(made.count() == 0);
+    CHECK(wrong == 0);
+    CHECK(delivered == size - 25);
+    CHECK(hears->received() == start + (size - 25));
+    hears.feed(wal_message(start + (size - 25), 1));
+    CHECK(hears->received() == start + (size - 24));
+}
+
+TEST_CASE("CopyData of the largest size is taken, and of one byte more refused, by every road") {
+    for (const std::uint32_t limit : {26u, 100u, 4096u}) {
+        plan chosen = streams();
+        chosen.options.limits.copy_data_size_max = limit;
+        const std::string taken = "wal 0/3000000+" + std::to_string(limit - 25);
+        const buffer before = streaming() + wal_message(start, 1);
+        CHECK(ending(chosen, streaming() + wal_message(start, limit - 25)) == taken);
+        CHECK(ending(chosen, streaming() + wal_message(start, limit - 24)) ==
+              failure(errc::copy_data_too_large, streaming().size()));
+        CHECK(ending(chosen, before + wal_front(start + 1, limit - 24)) ==
+              failure(errc::copy_data_too_large, before.size()));
+    }
+}
+
+TEST_CASE("WAL up to the last position that there is, and no further") {
+    constexpr lsn end{UINT64_MAX};
+    for (const std::uint64_t room : {1u, 100u, 70'000u}) {
+        const lsn from{end.value - room};
+        const plan chosen = streams(from);
+        const auto size = static_cast<std::uint32_t>(room);
+        const std::string at = "wal " + replayed::shown(from) + '+';
+        CHECK(ending(chosen, streaming() + wal_message(from, size)) == at + std::to_string(size));
+        CHECK(ending(chosen, streaming() + wal_message(from, size + 1)) ==
+              failure(errc::lsn_overflow, streaming().size()));
+    }
+    CHECK(ending(streams(end), streaming() + wal_message(end, 1)) ==
+          failure(errc::lsn_overflow, streaming().size()));
+    CHECK(ending(streams(end), streaming() + wal_message(end, 0)) ==
+          "streaming from FFFFFFFF/FFFFFFFF");
+}
+
+TEST_CASE("a stream that runs into the last position by the fast road is stopped there too") {
+    constexpr std::uint32_t size = 8 * 1024 * 1024 - 25;
+    const lsn from{UINT64_MAX - UINT32_MAX};
+    streamer hears(streams(from));
+    buffer room = wal_front(from, size);
+    room.resize(room.size() + size);
+    lsn at = from;
+    std::size_t told_wal = 0;
+    hears.poll({}); // nothing is owed: the fast road is open
+    for (std::size_t i = 0; i < 600 && !hears->over(); ++i) {
+        store<std::uint64_t>(room.data() + 6, at.value);
+        bytes in = room;
+        while (const auto told = hears->poll(in, hears.now)) {
+            if (const auto* const failed = std::get_if<replica::failed>(&*told))
+                hears.reason = failed->reason;
+            else
+                told_wal += std::get<replica::wal_data>(*told).data.size();
+        }
+        if (!hears->over()) at = at + size;
+    }
+    REQUIRE(hears.reason);
+    CHECK(hears.reason->code == errc::lsn_overflow);
+    CHECK(told_wal / size == UINT32_MAX / size);
+    CHECK(hears->received() == from + told_wal);
+}
+
+TEST_CASE("WAL without payload moves nothing and must stand where WAL belongs") {
+    const buffer before = streaming() + wal_message(start, 3);
+    CHECK(ending(streams(), before + wal_message(start + 3, 0) + wal_message(start + 3, 2)) ==
+          "wal 0/3000003+2");
+    CHECK(ending(streams(), before + wal_message(start + 4, 0)) ==
+          failure(errc::wal_gap, before.size()));
+    CHECK(ending(streams(), before + wal_message(start + 2, 0)) ==
+          failure(errc::wal_overlap, before.size()));
+}
+
+TEST_CASE("the payload arrives as it was sent, in whatever runs, across a segment's end") {
+    const lsn from{0xffff00};
+    const buffer sent = wal_message(from, 1000) + keepalive(from) + wal_message(from + 1000, 300);
+    CHECK(heard(streams(from), streaming() + sent)
+              .ends_with("wal 0/FFFF00+1000\n"
+                         "keepalive 0/FFFF00\n"
+                         "wal 0/10002E8+300\n"));
+    for (const std::size_t chunk : {1u, 29u, 31u, 64u, 5000u}) {
+        streamer hears(streams(from));
+        for (bytes rest = sent; !rest.empty(); rest = rest.subspan(std::min(chunk, rest.size())))
+            hears.feed(rest.first(std::min(chunk, rest.size())));
+        CHECK(hears.received == payload(from, 1300));
+    }
+}
+
+TEST_CASE("a server's error ends the stream and nothing more is said in it") {
+    streamer hears;
+    hears->feedback(5, 5);
+    hears->report();
+    hears.feed(mistake("58P01"));
+    CHECK(hears.news() == "error 58P01 so it is\n");
+    hears.spoken();
+    hears->report();
+    hears->flushed(start);
+    hears.poll({});
+    CHECK(hears.spoken() == "");
+    CHECK(hears->stop() == errc::not_now);
+    CHECK(hears->deadline() == hears.now.steady + 60 * second); // for its ReadyForQuery
+    hears.feed(ready());
+    CHECK(hears->deadline() == never);
+}
+
+TEST_CASE("silence counts from the moment a question is asked, however long nobody did") {
+    client hears(plan{});
+    hears.feed(trusted());
+    CHECK(hears->deadline() == never);
+    hears.now.steady += 3600 * second; // and nobody polls
+    REQUIRE(hears->ask(wire::identify_system{}) == errc::none);
+    CHECK(hears->deadline() <= hears.now.steady);
+    hears.poll({});
+    REQUIRE(!hears->over());
+    CHECK(hears->deadline() == hears.now.steady + 60 * second);
+    hears.wait_until(hears.now.steady + 60 * second - 1);
+    CHECK(!hears->over());
+    hears.wait_until(hears.now.steady + 1);
+    CHECK(hears.reason->code == errc::silence_timeout);
 }

@@ -325,8 +325,9 @@ TEST_CASE("what is late changes no phase, so that passing it over is enough") {
 }
 
 TEST_CASE("a closed transport ends every conversation") {
-    for (auto [at, here] : every_phase()) {
-        CAPTURE(name_of(at));
+    for (const auto& each : every_phase()) {
+        CAPTURE(name_of(each.first));
+        conversation here = each.second;
         here.close();
         CHECK(here.at() == phase::closed);
         for (const message said : every_message()) {
@@ -416,11 +417,12 @@ TEST_CASE("a SASL exchange succeeds only behind the server's proof") {
 
 TEST_CASE("a client says a password only where it was asked for one") {
     const auto phases = every_phase();
-    for (const auto& [at, here] : phases) {
+    for (const auto& each : phases) {
+        const phase at = each.first;
         const bool asked = at == phase::password_asked || at == phase::gss_token_asked ||
                            at == phase::sasl_offered || at == phase::sasl_challenged;
         CAPTURE(name_of(at));
-        CHECK(here.may_send(message::password) == asked);
+        CHECK(each.second.may_send(message::password) == asked);
     }
 }
 

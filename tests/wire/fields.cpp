@@ -37,9 +37,10 @@ std::map<char, std::string_view> by_code(const error_fields& fields) {
 
 TEST_CASE("each code is the field that it says") {
     const error_fields empty;
-    for (const auto& [code, nothing] : by_code(empty)) {
+    for (const auto& each : by_code(empty)) {
+        const char code = each.first;
         CAPTURE(code);
-        CHECK(nothing.empty());
+        CHECK(each.second.empty());
         const buffer whole = buffer{std::byte(code)} + hex("'value' 00 00");
         const auto read = parse_error_fields(whole);
         REQUIRE(read);

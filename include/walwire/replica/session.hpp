@@ -48,8 +48,9 @@ class session {
     using event = replica::event;
 
     // Whether a session can work with these: memory_too_small; argument_too_long when the start-up
-    // packet does not fit into `out`; argument_has_nul; argument_invalid for an empty user or an
-    // interval below a millisecond; unsupported_version for a protocol other than 3.0 and 3.2.
+    // packet does not fit into `out`; argument_has_nul; argument_invalid for an empty user, an
+    // interval below a millisecond, or GSSAPI encryption that is direct or required besides direct
+    // TLS; unsupported_version for a protocol other than 3.0 and 3.2.
     static errc check(const options& chosen, memory room) noexcept;
 
     // Both buffers and the views in the options must outlive the session. What check() refuses
@@ -92,6 +93,7 @@ class session {
     // none.
     errc secured(bytes binding = {}) noexcept {
         if (ended()) return errc::over;
+        if (!opened_) return errc::not_now;
         wake_ = at_once;
         return login_.secured(binding);
     }
@@ -109,12 +111,11 @@ class session {
     // UPLOAD_MANIFEST are base_backup's, and logical streams are not followed.
     errc ask(const wire::command& command) noexcept;
 
-    // Ends the stream from our side. What the server sends until it agrees is thrown away;
-    // streaming_ended and ready follow.
+    // Ends the stream from our side; not_now before it begins and once either side has ended it.
+    // What the server sends until it agrees is thrown away; streaming_ended and ready follow.
     errc stop() noexcept {
         if (ended()) return errc::over;
-        if (!talk_.may_send(wire::message::copy_done_in) || stream_.stopping())
-            return errc::not_now;
+        if (talk_.at() != wire::phase::copy_both || stream_.stopping()) return errc::not_now;
         stream_.stop();
         wake_ = at_once;
         return errc::none;
@@ -259,6 +260,7 @@ class session {
     question question_ = question::none;
     closing cause_ = closing::terminated;
     streaming_end end_ = streaming_end::server_shutdown;
+    bool just_asked_ = false;   // the silence that is allowed begins with the next poll
     bool answered_ = false;     // the running command's row came
     bool stream_ended_ = false; // streaming_ended was delivered
     bool passing_over_ = false; // the runs of a message that is not wanted any more

@@ -13,12 +13,17 @@ inline errc session::check(const options& chosen, memory room) noexcept {
     if (chosen.user.empty() || chosen.status_interval < millisecond ||
         chosen.silence_timeout < millisecond || chosen.connect_timeout < millisecond)
         return errc::argument_invalid;
+    if (chosen.gss == encryption::direct ||
+        (chosen.gss == encryption::required && chosen.tls == encryption::direct))
+        return errc::argument_invalid;
     for (const wire::protocol_version version : {chosen.version, chosen.version_min}) {
         if (version != wire::protocol_3_0 && version != wire::protocol_3_2)
             return errc::unsupported_version;
     }
     if (chosen.version < chosen.version_min) return errc::unsupported_version;
-    std::size_t size = 64; // the fixed names, their NULs and the header
+    // The fixed names with their NULs, the header, and two encryption requests, whose bytes may
+    // still stand in front: an adapter may be told late that they were written.
+    std::size_t size = 88;
     const auto add = [&](std::string_view text) noexcept {
         size += text.size() + 1;
         return text.find('\0') == std::string_view::npos;
@@ -40,8 +45,10 @@ inline session::session(const options& chosen, memory room) noexcept
 
 inline std::int64_t session::deadline() const noexcept {
     if (over_) return never;
-    const bool owed = !opened_ || finished_ || reason_.code != errc::none ||
-                      (closing_ && out_.empty()) || (stream_.owes() && out_.empty());
+    const bool written = out_.empty();
+    const bool owed = !opened_ || finished_ || just_asked_ || reason_.code != errc::none ||
+                      (closing_ && (written || cause_ != closing::terminated)) ||
+                      (stream_.owes() && written);
     return owed ? at_once : next_deadline();
 }
 
@@ -72,7 +79,8 @@ WALWIRE_COLD inline std::optional<event> session::advance(bytes& in, instant now
         if (first.code != errc::none) fail(first.code);
         if (first.told) return first.told;
     }
-    if (!in.empty()) stream_.heard(now.steady);
+    if (!in.empty() || just_asked_) stream_.heard(now.steady);
+    just_asked_ = false;
     keep_time();
     while (!ended() && !owner_is_asked() && !in.empty()) {
         const step taken = read(in);
@@ -82,6 +90,7 @@ WALWIRE_COLD inline std::optional<event> session::advance(bytes& in, instant now
             return taken.told;
         }
     }
+    if (ended()) in = {}; // nobody will ask what it says
     if (ended() || finished_) return ending();
     stream_.say(talk_, out_, now_);
     reopen_fast_path();
@@ -157,7 +166,13 @@ inline step session::heard(const wire::piece& got) noexcept {
     if (said == wire::message::error_response && before < wire::phase::idle)
         said = wire::message::fatal_response;
     const bool late = talk_.is_late(said);
-    if (const errc code = talk_.receive(said); code != errc::none) return {code, {}};
+    if (const errc code = talk_.receive(said); code != errc::none) {
+        const bool exchanging =
+            before > wire::phase::started && before < wire::phase::authenticated;
+        if (said == wire::message::authentication_ok && exchanging)
+            return {errc::authentication_incomplete, {}};
+        return {code, {}};
+    }
     if (late) return {};
     switch (said) {
     case wire::message::error_response:
@@ -390,7 +405,7 @@ inline errc session::ask(const wire::command& command) noexcept {
     start_ = asks.start;
     answered_ = stream_ended_ = false;
     end_ = streaming_end::server_shutdown;
-    stream_.heard(now_.steady);
+    just_asked_ = true;
     wake_ = at_once;
     return errc::none;
 }

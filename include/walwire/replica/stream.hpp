@@ -72,10 +72,12 @@ class stream {
         const bool ends = size == run;
         const lsn start = next_;
         next_ = start + run;
-        heard_ = now;
+        heard(now);
         framer.took(front_size + run, static_cast<std::uint32_t>(size - run));
         if (!ends) [[unlikely]]
             pause(at);
+        if (next_.value > fast_end) [[unlikely]]
+            fast_size_max_ = 0;
         in = in.subspan(front_size + run);
         return wal_data{start,
                         bytes(at + front_size, run),
@@ -191,8 +193,9 @@ class stream {
         if (pinged_ || options_.silence_timeout == never) return never;
         return later(heard_, options_.silence_timeout / 2);
     }
+    // A status that is owed already waits for room and for nothing else.
     std::int64_t status_deadline() const noexcept {
-        return later(reported_, options_.status_interval);
+        return owed_status_ ? never : later(reported_, options_.status_interval);
     }
 
     // Looks at the clock while the stream is open for us to speak.
@@ -238,6 +241,8 @@ class stream {
     // What stands before the payload: the message's header and the WAL message's head.
     static constexpr std::size_t front_size = wire::header_size + wire::wal_data_head_size;
     static constexpr std::size_t start_offset = wire::header_size + 1;
+    // Behind it, near the end of the 64-bit range, every message takes the road that checks for it.
+    static constexpr std::uint64_t fast_end = UINT64_MAX - UINT32_MAX;
 
     // The announced payload of the message at `at`; huge when the length is too small to have one.
     static std::uint32_t payload_size(const std::byte* at) noexcept {
@@ -247,8 +252,7 @@ class stream {
     std::uint32_t size_max() const noexcept {
         constexpr auto head = static_cast<std::uint32_t>(wire::wal_data_head_size);
         const std::uint32_t limit = options_.limits.copy_data_size_max;
-        // Near the end of the 64-bit range every message takes the road that checks for it.
-        if (limit < head || next_.value > UINT64_MAX - UINT32_MAX) return 0;
+        if (limit < head || next_.value > fast_end) return 0;
         return limit - head;
     }
     // A message whose payload has only begun: the rest comes in runs.

@@ -303,7 +303,8 @@ inline constexpr transition transitions[] = {
 
 // The table unrolled: one byte for each phase and message.
 struct lookup {
-    static constexpr std::uint8_t none = 0xff;
+    // Nothing leads back to the first phase, so its number can stand for no row at all.
+    static constexpr std::uint8_t none = static_cast<std::uint8_t>(phase::fresh);
     static constexpr std::uint8_t late_bit = 0x80;
     std::array<std::array<std::uint8_t, static_cast<std::size_t>(message::count)>,
                static_cast<std::size_t>(phase::count)>
@@ -314,7 +315,6 @@ struct lookup {
     }
 
     constexpr lookup() noexcept {
-        for (auto& row : next) row.fill(none);
         for (const transition& each : transitions) {
             at(each.from, each.said) = static_cast<std::uint8_t>(
                 static_cast<std::uint8_t>(each.to) | (each.late ? late_bit : std::uint8_t{0}));
@@ -356,7 +356,7 @@ class conversation {
 
     // Whether this end may begin to send it now.
     bool may_send(message said) const noexcept {
-        return (next(said) & detail::lookup::late_bit) == 0;
+        return next(said) != detail::lookup::none && (next(said) & detail::lookup::late_bit) == 0;
     }
 
     // This end is sending it: not_now when the protocol does not allow that, and then nothing

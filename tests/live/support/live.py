@@ -3,12 +3,16 @@
     python3 tests/live/test_stream.py                   all versions, all tests
     python3 tests/live/test_stream.py 18 15 segments    two versions, tests whose names have a word
 
-A module holds unittest classes derived from Live and ends with live.main(). Exit status 77 says that
-there was nothing to test with; CI and WALWIRE_REQUIRE_SERVERS make a failure of that.
+A module holds unittest classes derived from Live and ends with live.main(). As most of a test is
+waiting, as many versions as the machine has processors are tested side by side, each in a process of its
+own. Exit status 77 says that there was nothing to test with; CI and WALWIRE_REQUIRE_SERVERS make a
+failure of that.
 """
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -63,39 +67,57 @@ def interrupt(number, _frame):
     raise KeyboardInterrupt('signal %d' % number)
 
 
-def missing(what):
-    required = os.environ.get('WALWIRE_REQUIRE_SERVERS', '') not in ('', '0') or os.environ.get('CI')
-    print('SKIPPED: %s; tests/live/servers fetches PostgreSQL 12 to 18' % what, file=sys.stderr)
-    sys.exit(1 if required else 77)
+def side_by_side(servers, words):
+    """Runs this module once for each server and says what each run said when it is over."""
+    waiting = list(servers)
+    running = []
+    failed = 0
+    while waiting or running:
+        while waiting and len(running) < (os.cpu_count() or 1):
+            said = tempfile.TemporaryFile()
+            running.append((said, subprocess.Popen(
+                [sys.executable, sys.argv[0], str(waiting.pop(0).major), *words],
+                stdout=said, stderr=subprocess.STDOUT, preexec_fn=cluster.die_with_parent)))
+        for said, process in [each for each in running if each[1].poll() is not None]:
+            running.remove((said, process))
+            failed |= process.returncode
+            said.seek(0)
+            sys.stdout.write(said.read().decode(errors='replace'))
+            sys.stdout.flush()
+        time.sleep(0.02)
+    return 1 if failed else 0
 
 
 def main():
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, interrupt)
     asked = sys.argv[1:]
     versions = {int(word) for word in asked if word.isdigit()}
     words = [word for word in asked if not word.isdigit()]
     servers = [server for server in installed.servers() if not versions or server.major in versions]
-    if not servers:
-        missing('there is no PostgreSQL server to test with')
+    required = os.environ.get('WALWIRE_REQUIRE_SERVERS', '') not in ('', '0') or \
+        'CI' in os.environ
     if not os.environ.get('WALWIRE_PROGRAM'):
         sys.exit('set WALWIRE_PROGRAM to the program to be tested')
-    absent = sorted(set(installed.MAJORS) - {server.major for server in installed.servers()})
-    if absent and not versions:
-        print('NOT TESTED, since not installed: PostgreSQL %s' % ', '.join(map(str, absent)),
-              file=sys.stderr)
-        if os.environ.get('WALWIRE_REQUIRE_SERVERS', '') not in ('', '0'):
-            sys.exit(1)
+    absent = sorted((versions or set(installed.MAJORS)) - {server.major for server in servers})
+    if absent:
+        print('SKIPPED, as tests/live/servers has not fetched it: PostgreSQL '
+              + ', '.join(map(str, absent)), file=sys.stderr)
+    if absent and required:
+        sys.exit(1)
+    if not servers:
+        sys.exit(77)
+    if len(servers) > 1:
+        sys.exit(side_by_side(servers, words))
 
     loader = unittest.TestLoader()
     suite = unittest.TestSuite()
     classes = [each for each in vars(sys.modules['__main__']).values()
                if isinstance(each, type) and issubclass(each, Live) and each is not Live]
-    for server in servers:
-        for each in classes:
-            made = type('%s%d' % (each.__name__, server.major), (each,), {'server': server})
-            names = [name for name in loader.getTestCaseNames(made)
-                     if not words or any(word in name for word in words)]
-            suite.addTests(made(name) for name in names)
+    for each in classes:
+        made = type(each.__name__, (each,), {'server': servers[0]})
+        names = [name for name in loader.getTestCaseNames(made)
+                 if not words or any(word in name for word in words)]
+        suite.addTests(made(name) for name in names)
     done = unittest.TextTestRunner(verbosity=2, resultclass=Result, stream=sys.stdout).run(suite)
     sys.exit(0 if done.wasSuccessful() and done.testsRun > 0 else 1)
