@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """instructions.py IN_MEMORY - what a WAL message costs its receiver, in instructions.
 
-Counted by valgrind's callgrind, so the figures are the same on every run and on a busy machine. Each
-contestant is brought to streaming twice, once to receive nothing and once to receive; the difference is
-the receiving. Without valgrind the program skips (77).
+Counted by valgrind's callgrind, so the figures are the same on every run and on a busy machine.
+Each contestant is brought to streaming twice, once to receive nothing and once to receive; the
+difference is the receiving. Without valgrind the program skips (77).
 """
 import re
 import shutil
@@ -15,9 +15,22 @@ PAYLOADS = {100: 100000, 512: 20000, 8192: 1600, 131072: 100}
 
 
 def instructions(program, contestant, payload, messages):
-    done = subprocess.run(['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null', program,
-                           'once', contestant, str(payload), str(messages)],
-                          stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, check=True)
+    done = subprocess.run(
+        [
+            'valgrind',
+            '--tool=callgrind',
+            '--callgrind-out-file=/dev/null',
+            program,
+            'once',
+            contestant,
+            str(payload),
+            str(messages),
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
     return int(re.search(r'Collected : (\d+)', done.stderr).group(1))
 
 
@@ -33,9 +46,17 @@ def main():
             if found == 0:
                 continue
             target = TARGETS.get((contestant, payload))
-            print('    %-36s %8.1f%s' % (contestant, found, '' if target is None else
-                                         '   target %d%s' % (target, '   OVER' * (found > target))),
-                  flush=True)
+            print(
+                '    %-36s %8.1f%s'
+                % (
+                    contestant,
+                    found,
+                    ''
+                    if target is None
+                    else '   target %d%s' % (target, '   OVER' * (found > target)),
+                ),
+                flush=True,
+            )
 
 
 if __name__ == '__main__':

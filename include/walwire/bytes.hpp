@@ -37,8 +37,8 @@ inline bytes as_bytes(std::string_view text) noexcept {
 
 namespace detail {
 
-// std::byteswap is C++23. The builtins are one instruction at every optimisation level; the loop, which
-// serves compilers without them, is one only where the optimiser recognises it.
+// std::byteswap is C++23. The builtins are one instruction at every optimisation level; the loop,
+// which serves compilers without them, is one only where the optimiser recognises it.
 template <std::unsigned_integral T>
 constexpr T swap_bytes(T value) noexcept {
 #if defined(__GNUC__) || defined(__clang__)

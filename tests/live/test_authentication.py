@@ -41,42 +41,60 @@ class Authentication(live.Live):
         if Authentication.folder is None:
             Authentication.folder = certificates.make('certified')
         folder = Authentication.folder
-        source = cls.source = cls.make_cluster({
-            'ssl': 'on', 'ssl_cert_file': folder + '/server.crt', 'ssl_key_file': folder + '/server.key',
-            'ssl_ca_file': folder + '/root.crt', 'log_connections': 'on'})
+        source = cls.source = cls.make_cluster(
+            {
+                'ssl': 'on',
+                'ssl_cert_file': folder + '/server.crt',
+                'ssl_key_file': folder + '/server.key',
+                'ssl_ca_file': folder + '/root.crt',
+                'log_connections': 'on',
+            }
+        )
         cls.sockets = source.settings['unix_socket_directories'] = os.path.dirname(source.data)
         source.start()
         commands = []
         for role, password, encryption in (
-                ('trusted', None, 'md5'), ('cleartext', SECRET, 'scram-sha-256'),
-                ('hashed', SECRET, 'md5'), ('scram', SECRET, 'scram-sha-256'),
-                ('unusual', NORMAL, 'scram-sha-256'), ('only_tls', SECRET, 'scram-sha-256'),
-                ('only_plain', SECRET, 'scram-sha-256'), ('certified', None, 'md5'),
-                ('stranger', SECRET, 'scram-sha-256')):
+            ('trusted', None, 'md5'),
+            ('cleartext', SECRET, 'scram-sha-256'),
+            ('hashed', SECRET, 'md5'),
+            ('scram', SECRET, 'scram-sha-256'),
+            ('unusual', NORMAL, 'scram-sha-256'),
+            ('only_tls', SECRET, 'scram-sha-256'),
+            ('only_plain', SECRET, 'scram-sha-256'),
+            ('certified', None, 'md5'),
+            ('stranger', SECRET, 'scram-sha-256'),
+        ):
             commands.append("SET password_encryption = '%s'" % encryption)
-            commands.append('CREATE ROLE %s LOGIN REPLICATION PASSWORD %s'
-                            % (role, literal(password) if password else 'NULL'))
+            commands.append(
+                'CREATE ROLE %s LOGIN REPLICATION PASSWORD %s'
+                % (role, literal(password) if password else 'NULL')
+            )
         source.sql("SET client_min_messages = 'error'", *commands)
         source.write_file('pg_hba.conf', HBA)
         source.reload()
-        cluster.wait_until(lambda: cls.attempt('only_tls', SECRET).process.returncode == 0,
-                           'the new pg_hba.conf')
+        cluster.wait_until(
+            lambda: cls.attempt('only_tls', SECRET).process.returncode == 0, 'the new pg_hba.conf'
+        )
 
     @classmethod
     def attempt(cls, user, password=None, verb='receive', **more):
         """Logs in as `receive` does, reads the first piece of WAL, and stops."""
         words = ['-n', '-E', '0/1', '-D', cluster.directory('wal')] if verb == 'receive' else []
         environment = {'PGPASSWORD': password} if password else {}
-        return walwire.run(verb, '-d', cls.source.conninfo(user=user, **more), *words,
-                           environment=environment)
+        return walwire.run(
+            verb, '-d', cls.source.conninfo(user=user, **more), *words, environment=environment
+        )
 
     def enters(self, user, password=None, tls=None, **more):
         before = len(self.source.logged())
         run = self.attempt(user, password, **more)
         self.assertEqual((run.process.returncode, run.said), (0, ''))
         if tls is not None:
-            line = [line for line in self.source.logged()[before:].split('\n')
-                    if 'connection authorized: user=' + user in line][-1]
+            line = [
+                line
+                for line in self.source.logged()[before:].split('\n')
+                if 'connection authorized: user=' + user in line
+            ][-1]
             self.assertEqual('SSL enabled' in line or 'SSL: ' in line, tls, line)
 
     def refused(self, why, user, password=None, **more):
@@ -109,7 +127,8 @@ class Authentication(live.Live):
         self.refused('channel binding', 'hashed', SECRET, channel_binding='require')
 
     def test_scram(self):
-        """Without TLS, with it, with a password that SASLprep changes, from the string and from a file."""
+        """Without TLS, with it, with a password that SASLprep changes, from the string and from a
+        file."""
         self.enters('scram', SECRET, tls=False, sslmode='disable')
         self.enters('scram', SECRET, tls=True, sslmode='require')
         self.enters('scram', SECRET, require_auth='scram-sha-256')
@@ -120,7 +139,9 @@ class Authentication(live.Live):
         self.assertEqual((run.process.returncode, run.said), (0, ''))
         passfile = os.path.join(cluster.directory('pass'), 'pgpass')
         with open(passfile, 'w') as file:
-            file.write('*:*:replication:scram:' + SECRET.replace('\\', '\\\\').replace(':', '\\:') + '\n')
+            file.write(
+                '*:*:replication:scram:' + SECRET.replace('\\', '\\\\').replace(':', '\\:') + '\n'
+            )
         cluster.own(passfile)
         os.chmod(passfile, 0o600)
         self.enters('scram', passfile=passfile)
@@ -128,8 +149,11 @@ class Authentication(live.Live):
     def test_uri(self):
         """A connection URI says the same."""
         escaped = ''.join('%%%02X' % byte for byte in SECRET.encode())
-        run = walwire.run('identify', '-d', 'postgresql://scram:%s@127.0.0.1:%d/?sslmode=require'
-                          % (escaped, self.source.port))
+        run = walwire.run(
+            'identify',
+            '-d',
+            'postgresql://scram:%s@127.0.0.1:%d/?sslmode=require' % (escaped, self.source.port),
+        )
         self.assertEqual((run.process.returncode, run.said), (0, ''))
 
     def test_channel_binding(self):
@@ -138,7 +162,9 @@ class Authentication(live.Live):
         self.enters('scram', SECRET, tls=True, sslmode='require', channel_binding='disable')
         self.refused('channel binding', 'trusted', channel_binding='require')
         self.refused('channel binding', 'cleartext', SECRET, channel_binding='require')
-        self.refused('channel_binding', 'scram', SECRET, channel_binding='require', sslmode='disable')
+        self.refused(
+            'channel_binding', 'scram', SECRET, channel_binding='require', sslmode='disable'
+        )
 
     def test_verified_server(self):
         """The server's certificate is checked as far as sslmode says."""
@@ -147,26 +173,48 @@ class Authentication(live.Live):
         self.enters('scram', SECRET, tls=True, sslmode='verify-full', sslrootcert=root, **named)
         self.enters('scram', SECRET, tls=True, sslmode='verify-ca', sslrootcert=root)
         self.refused('not for host', 'scram', SECRET, sslmode='verify-full', sslrootcert=root)
-        self.refused('not for host', 'scram', SECRET, sslmode='verify-full', sslrootcert=root,
-                     host='other.walwire.test', hostaddr='127.0.0.1')
+        self.refused(
+            'not for host',
+            'scram',
+            SECRET,
+            sslmode='verify-full',
+            sslrootcert=root,
+            host='other.walwire.test',
+            hostaddr='127.0.0.1',
+        )
         for mode in ('require', 'verify-ca', 'verify-full'):
             self.refused('not trusted', 'scram', SECRET, sslmode=mode, sslrootcert=other, **named)
-        self.refused('root certificate', 'scram', SECRET, sslmode='verify-ca',
-                     sslrootcert=self.folder + '/missing.crt')
+        self.refused(
+            'root certificate',
+            'scram',
+            SECRET,
+            sslmode='verify-ca',
+            sslrootcert=self.folder + '/missing.crt',
+        )
 
     def test_client_certificate(self):
-        """The server takes our certificate for a password; without it, or with a wrong key, nothing."""
+        """The server takes our certificate for a password; without it, or with a wrong key,
+        nothing."""
         ours = {'sslcert': self.folder + '/client.crt', 'sslkey': self.folder + '/client.key'}
         self.enters('certified', tls=True, sslmode='require', **ours)
         self.refused('certificate', 'certified', sslmode='require')
         self.refused('28000', 'certified', sslmode='disable', **ours)
-        self.refused('key', 'certified', sslmode='require', sslcert=ours['sslcert'],
-                     sslkey=self.folder + '/server.key')
+        self.refused(
+            'key',
+            'certified',
+            sslmode='require',
+            sslcert=ours['sslcert'],
+            sslkey=self.folder + '/server.key',
+        )
 
     def test_modes(self):
         """Each sslmode against roles that may come only with, and only without, encryption."""
-        for mode, encrypted, plain in (('disable', None, False), ('allow', True, False),
-                                       ('prefer', True, False), ('require', True, None)):
+        for mode, encrypted, plain in (
+            ('disable', None, False),
+            ('allow', True, False),
+            ('prefer', True, False),
+            ('require', True, None),
+        ):
             for user, tls in (('only_tls', encrypted), ('only_plain', plain)):
                 with self.subTest(mode=mode, user=user):
                     if tls is None:
@@ -181,11 +229,24 @@ class Authentication(live.Live):
     def test_direct(self):
         """TLS without asking first, which servers have from 17 on."""
         if self.server.major >= 17:
-            self.enters('scram', SECRET, tls=True, sslmode='require', sslnegotiation='direct',
-                        channel_binding='require')
-            self.enters('scram', SECRET, tls=True, sslmode='verify-full', sslnegotiation='direct',
-                        sslrootcert=self.folder + '/root.crt', host=certificates.NAME,
-                        hostaddr='127.0.0.1')
+            self.enters(
+                'scram',
+                SECRET,
+                tls=True,
+                sslmode='require',
+                sslnegotiation='direct',
+                channel_binding='require',
+            )
+            self.enters(
+                'scram',
+                SECRET,
+                tls=True,
+                sslmode='verify-full',
+                sslnegotiation='direct',
+                sslrootcert=self.folder + '/root.crt',
+                host=certificates.NAME,
+                hostaddr='127.0.0.1',
+            )
         else:
             self.refused('', 'scram', SECRET, sslmode='require', sslnegotiation='direct')
         self.refused('sslnegotiation', 'scram', SECRET, sslnegotiation='direct')
@@ -201,7 +262,8 @@ class Authentication(live.Live):
         self.refused('require_auth', 'scram', SECRET, require_auth='nonsense')
 
     def test_wrong(self):
-        """Wrong, missing and unwanted: one line, exit status 1, at once, and nothing is tried again."""
+        """Wrong, missing and unwanted: one line, exit status 1, at once, and nothing is tried
+        again."""
         for user in ('cleartext', 'hashed', 'scram', 'only_tls'):
             self.refused('28P01', user, 'wrong', sslmode='require')
         self.refused('28P01', 'scram', 'wrong', verb='identify')
@@ -210,14 +272,20 @@ class Authentication(live.Live):
         self.refused('28000', 'stranger', SECRET)
         self.refused('28', 'nobody_at_all', SECRET)
         for user, password in (('scram', 'wrong'), ('scram', None), ('stranger', SECRET)):
-            with walwire.Walwire('receive', '-d', self.source.conninfo(user=user),
-                                 '-D', cluster.directory('wal'),
-                                 environment={'PGPASSWORD': password} if password else {}) as run:
+            with walwire.Walwire(
+                'receive',
+                '-d',
+                self.source.conninfo(user=user),
+                '-D',
+                cluster.directory('wal'),
+                environment={'PGPASSWORD': password} if password else {},
+            ) as run:
                 self.assertEqual(run.wait(), 1)
                 self.assert_lines(run, 1)
 
     def test_protocol_versions(self):
-        """The latest protocol is offered to all and spoken with 18; older servers bring us down to 3.0."""
+        """The latest protocol is offered to all and spoken with 18; older servers bring us down to
+        3.0."""
         for version in ('3.0', '3.2', 'latest'):
             self.enters('scram', SECRET, max_protocol_version=version)
             self.enters('scram', SECRET, max_protocol_version=version, verb='identify')
@@ -229,10 +297,18 @@ class Authentication(live.Live):
     def test_no_tls(self):
         """A server without TLS: preferring it is no more than that, requiring it is."""
         bare = self.new_cluster({'ssl': 'off'}).start()
-        for mode, status in (('disable', 0), ('allow', 0), ('prefer', 0), ('require', 1),
-                             ('verify-ca', 1)):
-            run = walwire.run('identify', '-d',
-                              bare.conninfo(sslmode=mode, sslrootcert=self.folder + '/root.crt'))
+        for mode, status in (
+            ('disable', 0),
+            ('allow', 0),
+            ('prefer', 0),
+            ('require', 1),
+            ('verify-ca', 1),
+        ):
+            run = walwire.run(
+                'identify',
+                '-d',
+                bare.conninfo(sslmode=mode, sslrootcert=self.folder + '/root.crt'),
+            )
             self.assertEqual(run.process.returncode, status, run.said)
             self.assert_lines(run, status)
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """walwire follows a server through promotions, and refuses WAL of a history that did not happen.
 
-A directory that was there all the time and one that comes back after two promotions must hold the same:
-the old timelines' last segments as `.partial`, the histories as the server has them, and every segment
-of the new timelines. A directory that is ahead of the point where the timelines part is not touched.
+A directory that was there all the time and one that comes back after two promotions must hold the
+same: the old timelines' last segments as `.partial`, the histories as the server has them, and
+every segment of the new timelines. A directory that is ahead of the point where the timelines part
+is not touched.
 """
 import os
 
@@ -22,7 +23,8 @@ class Promotion(live.Live):
         return primary, standby
 
     def move(self, primary, standby):
-        """Lets the standby take over. The primary is stopped in an orderly way, so nothing is lost."""
+        """Lets the standby take over. The primary is stopped in an orderly way, so nothing is
+        lost."""
         primary.stop()
         standby.promote()
 
@@ -35,7 +37,9 @@ class Promotion(live.Live):
 
     def compare_history(self, directory, source, timeline):
         name = '%08X.history' % timeline
-        self.assertEqual(archive.read(os.path.join(directory, name)), archive.read(source.wal(name)))
+        self.assertEqual(
+            archive.read(os.path.join(directory, name)), archive.read(source.wal(name))
+        )
 
     def switch_point(self, source, timeline):
         """Where the server's history says that the timeline before this one ended."""
@@ -43,7 +47,8 @@ class Promotion(live.Live):
         return cluster.parse_lsn([line for line in lines if line.strip()][-1].split('\t')[1])
 
     def compare_end(self, directory, source, timeline):
-        """The last segment of a timeline that ended stays `.partial`, and is right up to the switch."""
+        """The last segment of a timeline that ended stays `.partial`, and is right up to the
+        switch."""
         at = self.switch_point(source, timeline + 1)
         size = source.segment_size
         name = archive.name(at, size, timeline)
@@ -54,8 +59,8 @@ class Promotion(live.Live):
         theirs = archive.read(os.path.join(directory, '%08X' % (timeline + 1) + name[8:]))
         # The server copies the common part into the new timeline's first segment.
         self.assertEqual(len(ours), size)
-        self.assertEqual(ours[:at % size], theirs[:at % size])
-        self.assertEqual(ours[at % size:].strip(b'\0'), b'')
+        self.assertEqual(ours[: at % size], theirs[: at % size])
+        self.assertEqual(ours[at % size :].strip(b'\0'), b'')
 
     def test_promoted_twice(self):
         """It follows a standby that is promoted, restarted as a standby, and promoted again."""
@@ -102,10 +107,11 @@ class Promotion(live.Live):
             self.assertEqual(run.stop(), 0, run.said)
         self.everything(late, standby)
         both = archive.whole(directory)
-        self.assertEqual(archive.whole(late)[-len(both):], both)
+        self.assertEqual(archive.whole(late)[-len(both) :], both)
         for name in both:
-            self.assertEqual(archive.read(os.path.join(directory, name)),
-                             archive.read(os.path.join(late, name)))
+            self.assertEqual(
+                archive.read(os.path.join(directory, name)), archive.read(os.path.join(late, name))
+            )
 
     def everything(self, directory, source):
         for timeline in (1, 2, 3):
@@ -117,11 +123,13 @@ class Promotion(live.Live):
 
     def compare_standby(self, directory, standby, primary):
         for name in archive.whole(directory):
-            self.assertEqual(archive.read(os.path.join(directory, name)),
-                             archive.read(primary.wal(name)), name)
+            self.assertEqual(
+                archive.read(os.path.join(directory, name)), archive.read(primary.wal(name)), name
+            )
 
     def test_diverged(self):
-        """WAL of the old primary beyond the switch point is refused, and the directory left alone."""
+        """WAL of the old primary beyond the switch point is refused, and the directory left
+        alone."""
         primary, standby = self.pair()
         directory = self.directory()
         self.move(primary, standby)

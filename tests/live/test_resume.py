@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Whatever kills walwire, and whoever worked on its directory before, no byte is lost or doubled.
 
-It is killed with SIGKILL at random moments under load and started again, and takes turns with the real
-pg_receivewal on one directory. At the end the directory must be what the server wrote. The seed of the
-random moments is printed; WALWIRE_SEED repeats a run.
+It is killed with SIGKILL at random moments under load and started again, and takes turns with the
+real pg_receivewal on one directory. At the end the directory must be what the server wrote. The
+seed of the random moments is printed; WALWIRE_SEED repeats a run.
 """
 import os
 import random
@@ -65,12 +65,17 @@ class Resume(live.Live):
     def receivewal(self, tool, source, directory, number):
         """One turn of the real program's, of a few segments, ended by a signal."""
         before = len(archive.whole(directory))
-        process = cluster.start_process([tool.program('pg_receivewal'), '-d', source.conninfo(),
-                                         '-D', directory, '-n'], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = cluster.start_process(
+            [tool.program('pg_receivewal'), '-d', source.conninfo(), '-D', directory, '-n'],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
-            cluster.wait_until(lambda: len(archive.whole(directory)) > before + 1
-                               or process.poll() is not None, "pg_receivewal's turn")
+            cluster.wait_until(
+                lambda: len(archive.whole(directory)) > before + 1 or process.poll() is not None,
+                "pg_receivewal's turn",
+            )
             self.assertIsNone(process.poll())
         finally:
             process.send_signal(number)
@@ -79,8 +84,11 @@ class Resume(live.Live):
     def walwire(self, source, directory, number):
         before = len(archive.whole(directory))
         with walwire.receive(source, directory) as run:
-            cluster.wait_until(lambda: len(archive.whole(directory)) > before + 1
-                               or run.process.poll() is not None, "walwire's turn")
+            cluster.wait_until(
+                lambda: len(archive.whole(directory)) > before + 1
+                or run.process.poll() is not None,
+                "walwire's turn",
+            )
             self.assertIsNone(run.process.poll(), run.said)
             run.send(number)
             run.process.wait(cluster.PATIENCE)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Replication slots, and where a stream begins and ends.
 
-A slot is made, used, waited for and missed as the manual says; it keeps no less than what is not durable
-in the directory, and no more for longer than it takes to say so.
+A slot is made, used, waited for and missed as the manual says; it keeps no less than what is not
+durable in the directory, and no more for longer than it takes to say so.
 """
 import os
 
@@ -18,8 +18,9 @@ class Slots(live.Live):
         self.source.sql('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots')
 
     def slot(self, column, name='live'):
-        return self.source.sql("SELECT %s FROM pg_replication_slots WHERE slot_name = '%s'"
-                               % (column, name))
+        return self.source.sql(
+            "SELECT %s FROM pg_replication_slots WHERE slot_name = '%s'" % (column, name)
+        )
 
     def restart_lsn(self):
         return cluster.parse_lsn(self.slot('restart_lsn'))
@@ -41,7 +42,8 @@ class Slots(live.Live):
         cluster.wait_until(lambda: self.slot('active') == 'f', 'the slot to be free')
 
     def test_beginning(self):
-        """An empty directory begins where the slot keeps WAL from, as far as a server tells (15)."""
+        """An empty directory begins where the slot keeps WAL from, as far as a server tells
+        (15)."""
         self.source.sql("SELECT pg_create_physical_replication_slot('live', true)")
         first = archive.name(self.restart_lsn(), self.source.segment_size)
         self.source.grow(3)
@@ -86,8 +88,9 @@ class Slots(live.Live):
                 self.assertEqual(second.stop(), 0, second.said)
         with walwire.receive(self.source, self.directory(), '-S', 'live') as first:
             first.wait_for('following from')
-            run = walwire.run('receive', '-n', '-d', self.source.conninfo(), '-S', 'live',
-                              '-D', self.directory())
+            run = walwire.run(
+                'receive', '-n', '-d', self.source.conninfo(), '-S', 'live', '-D', self.directory()
+            )
             self.assertEqual(run.process.returncode, 1)
             self.assert_lines(run, 1)
             self.assertIn('55006', run.said)
@@ -152,14 +155,24 @@ class Slots(live.Live):
         self.source.grow(1)
         size = self.source.segment_size
         for end in (begin + 1, begin - begin % size + 2 * size, middle, self.source.flushed()):
-            run = walwire.run('receive', '-d', self.source.conninfo(), '-D', directory,
-                              '-E', cluster.format_lsn(end))
+            run = walwire.run(
+                'receive',
+                '-d',
+                self.source.conninfo(),
+                '-D',
+                directory,
+                '-E',
+                cluster.format_lsn(end),
+            )
             self.assertEqual((run.process.returncode, run.said), (0, ''))
             self.assertEqual(self.differences_up_to(directory, end), [])
 
     def differences_up_to(self, directory, end):
-        found = [found for found in archive.differences(directory, self.source, end)
-                 if found != 'there is no whole segment']
+        found = [
+            found
+            for found in archive.differences(directory, self.source, end)
+            if found != 'there is no whole segment'
+        ]
         size = self.source.segment_size
         last = (archive.whole(directory) + [name[:24] for name in archive.partial(directory)])[-1]
         if (archive.number(last, size) + 1) * size < end:

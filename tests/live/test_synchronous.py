@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """walwire --synchronous can be trusted with commits: none returns before its WAL is durable here.
 
-While walwire stands still a commit waits; once it has returned, the directory holds its WAL, whatever
-happens to walwire next. What the server shows of us in pg_stat_replication is what we reported.
+While walwire stands still a commit waits; once it has returned, the directory holds its WAL,
+whatever happens to walwire next. What the server shows of us in pg_stat_replication is what we
+reported.
 """
 from support import archive, cluster, live, walwire
 
@@ -23,8 +24,9 @@ class Synchronous(live.Live):
 
     def require(self, name):
         """From now on commits wait for the standby of this name."""
-        self.source.sql("ALTER SYSTEM SET synchronous_standby_names = '%s'" % name,
-                        'SELECT pg_reload_conf()')
+        self.source.sql(
+            "ALTER SYSTEM SET synchronous_standby_names = '%s'" % name, 'SELECT pg_reload_conf()'
+        )
         cluster.wait_until(lambda: self.shown('sync_state') == 'sync', 'the server to count on us')
 
     def shown(self, columns):
@@ -32,22 +34,31 @@ class Synchronous(live.Live):
 
     def commit(self):
         """One commit; gives a position behind what was inserted, which the commit includes."""
-        return cluster.parse_lsn(self.source.sql('BEGIN', 'INSERT INTO t VALUES (1)',
-                                                 'SELECT pg_current_wal_insert_lsn()', 'COMMIT'))
+        return cluster.parse_lsn(
+            self.source.sql(
+                'BEGIN', 'INSERT INTO t VALUES (1)', 'SELECT pg_current_wal_insert_lsn()', 'COMMIT'
+            )
+        )
 
     def lacking(self, upto):
-        return [found for found in archive.differences(self.wal, self.source, upto)
-                if found != 'there is no whole segment']
+        return [
+            found
+            for found in archive.differences(self.wal, self.source, upto)
+            if found != 'there is no whole segment'
+        ]
 
     def assert_durable(self, upto):
         """Looks at once, without waiting for anything."""
         self.assertEqual(self.lacking(upto), [])
         size = self.source.segment_size
-        self.assertIn(archive.name(upto - 1, size),
-                      archive.whole(self.wal) + [name[:24] for name in archive.partial(self.wal)])
+        self.assertIn(
+            archive.name(upto - 1, size),
+            archive.whole(self.wal) + [name[:24] for name in archive.partial(self.wal)],
+        )
 
     def test_commits(self):
-        """A commit that returned is in the directory, also when walwire is killed in that moment."""
+        """A commit that returned is in the directory, also when walwire is killed in that
+        moment."""
         run = self.start()
         self.require('walwire')
         for _ in range(5):
@@ -59,7 +70,8 @@ class Synchronous(live.Live):
         self.assert_durable(end)
 
     def test_waits(self):
-        """While walwire stands still, and while it is not there, a commit waits; then it returns."""
+        """While walwire stands still, and while it is not there, a commit waits; then it
+        returns."""
         run = self.start()
         self.require('walwire')
         for away in ('paused', 'gone'):
@@ -80,17 +92,24 @@ class Synchronous(live.Live):
         """pg_stat_replication shows our name, our state and positions that only ever follow."""
         run = self.start('-s', 1, application_name='archive one')
         self.require('"archive one"')
-        self.assertEqual(self.shown('application_name, state, sync_state'),
-                         'archive one|streaming|sync')
+        self.assertEqual(
+            self.shown('application_name, state, sync_state'), 'archive one|streaming|sync'
+        )
         for _ in range(5):
             end = self.commit()
-            self.assertEqual(self.shown("flush_lsn >= '%s', write_lsn >= flush_lsn,"
-                                        ' sent_lsn >= write_lsn, flush_lsn <= pg_current_wal_lsn()'
-                                        % cluster.format_lsn(end)), 't|t|t|t')
+            self.assertEqual(
+                self.shown(
+                    "flush_lsn >= '%s', write_lsn >= flush_lsn,"
+                    ' sent_lsn >= write_lsn, flush_lsn <= pg_current_wal_lsn()'
+                    % cluster.format_lsn(end)
+                ),
+                't|t|t|t',
+            )
         self.source.grow(3)
         cluster.wait_until(
             lambda: self.shown('flush_lsn = pg_current_wal_lsn(), write_lsn = flush_lsn') == 't|t',
-            'all to be reported')
+            'all to be reported',
+        )
         self.assertEqual(run.stop(), 0, run.said)
 
 

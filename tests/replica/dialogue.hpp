@@ -204,8 +204,9 @@ class client {
     replica::session& session() noexcept { return session_; }
     replica::session* operator->() noexcept { return &session_; }
 
-    // What came from the server, until there is nothing more to tell about it. The byte that answers
-    // an encryption request comes alone: what follows it in these tests has come through TLS.
+    // What came from the server, until there is nothing more to tell about it. The byte that
+    // answers an encryption request comes alone: what follows it in these tests has come through
+    // TLS.
     void feed(bytes in) {
         while (in.size() > 1 && awaits_a_byte()) {
             poll(in.first(1));
@@ -315,8 +316,8 @@ class client {
     std::optional<std::pair<lsn, std::size_t>> joined_;
 };
 
-// What a client is told of the server's words: the same whole, byte by byte and cut in two anywhere,
-// or else how it differs.
+// What a client is told of the server's words: the same whole, byte by byte and cut in two
+// anywhere, or else how it differs.
 inline std::string heard(const plan& chosen, const buffer& server, std::size_t splits = 200) {
     std::string whole;
     const std::string differs = support::difference(

@@ -1,7 +1,7 @@
 // The server's side of one SCRAM-SHA-256 exchange, written down before it takes place.
 //
-// dialogue::crypto makes every nonce the same, so that each word of the server's can be known before
-// the client has spoken: also the signature, which signs what the client is going to say.
+// dialogue::crypto makes every nonce the same, so that each word of the server's can be known
+// before the client has spoken: also the signature, which signs what the client is going to say.
 #pragma once
 
 #include <string>

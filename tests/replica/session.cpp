@@ -75,7 +75,9 @@ TEST_CASE("every recorded conversation gives the events that are written down be
         ++played;
     }
     CHECK(played > 300);
-    for (const auto& [version, events] : seen) {
+    for (const auto& entry : seen) {
+        const std::string& version = entry.first;
+        const std::string& events = entry.second;
         if (std::getenv("WALWIRE_WRITE_EVENTS") != nullptr)
             std::ofstream(golden_path(version)) << events;
         std::stringstream golden;

@@ -91,6 +91,8 @@ TEST_CASE("the first SASL answer names a mechanism and says how much data it has
     REQUIRE(some);
     CHECK(some->mechanism == "M");
     CHECK(as_text(some->data) == "abc");
+    // Data that is said not to be there is not written.
+    CHECK(body_of(sasl_initial_response{"M", false, data}) == with_none);
     for (const char* wrong : {
              "'M' 00 fffffffe",       // below -1
              "'M' 00 80000000",       //

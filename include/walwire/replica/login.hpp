@@ -233,7 +233,8 @@ class login {
                 code = scram_.answer(*options_.crypto, as_text(server_first_), password,
                                      options_.limits.scram_iterations_max, body);
             });
-            return code;
+            // A server's nonce may be so long that no amount of writing makes room for two.
+            return code == errc::output_full && out_.empty() ? errc::argument_too_long : code;
         });
     }
 

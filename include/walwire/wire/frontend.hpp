@@ -76,7 +76,7 @@ inline void put(writer& out, const sasl_initial_response& message) noexcept {
     put_message(out, frontend_tag::password, [&](writer& body) noexcept {
         body.c_string(message.mechanism);
         body.i32(message.has_data ? static_cast<std::int32_t>(message.data.size()) : -1);
-        body.append(message.data);
+        if (message.has_data) body.append(message.data);
     });
 }
 

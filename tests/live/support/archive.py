@@ -1,7 +1,7 @@
 """What ought to be in a directory of WAL, and what is.
 
-A server's own pg_wal is the measure: a whole segment must be the same file there, a `.partial` the same
-up to where the server had flushed. Names must follow one another without a gap.
+A server's own pg_wal is the measure: a whole segment must be the same file there, a `.partial` the
+same up to where the server had flushed. Names must follow one another without a gap.
 """
 import hashlib
 import os
@@ -13,8 +13,11 @@ PARTIAL = re.compile(r'([0-9A-F]{24})\.partial')
 
 def whole(directory, timeline=None):
     """The names of its whole segments, in order, of one timeline or of all."""
-    return [name for name in sorted(os.listdir(directory)) if WHOLE.fullmatch(name)
-            and (timeline is None or int(name[:8], 16) == timeline)]
+    return [
+        name
+        for name in sorted(os.listdir(directory))
+        if WHOLE.fullmatch(name) and (timeline is None or int(name[:8], 16) == timeline)
+    ]
 
 
 def partial(directory):
@@ -23,18 +26,22 @@ def partial(directory):
 
 def others(directory):
     """Everything that is no segment and no history file."""
-    return [name for name in sorted(os.listdir(directory))
-            if not WHOLE.fullmatch(name) and not PARTIAL.fullmatch(name)
-            and not re.fullmatch(r'[0-9A-F]{8}\.history', name)]
+    return [
+        name
+        for name in sorted(os.listdir(directory))
+        if not WHOLE.fullmatch(name)
+        and not PARTIAL.fullmatch(name)
+        and not re.fullmatch(r'[0-9A-F]{8}\.history', name)
+    ]
 
 
 def number(name, segment_size):
-    return int(name[8:16], 16) * (2 ** 32 // segment_size) + int(name[16:24], 16)
+    return int(name[8:16], 16) * (2**32 // segment_size) + int(name[16:24], 16)
 
 
 def name(at, segment_size, timeline=1):
     """Of the segment that holds the byte at a position."""
-    per_file = 2 ** 32 // segment_size
+    per_file = 2**32 // segment_size
     index = at // segment_size
     return '%08X%08X%08X' % (timeline, index // per_file, index % per_file)
 
@@ -47,17 +54,22 @@ def read(path):
 def gaps(directory, segment_size, timeline=None):
     """Segments whose predecessor is not there."""
     names = whole(directory, timeline)
-    return [name for before, name in zip(names, names[1:])
-            if number(name, segment_size) != number(before, segment_size) + 1]
+    return [
+        name
+        for before, name in zip(names, names[1:])
+        if number(name, segment_size) != number(before, segment_size) + 1
+    ]
 
 
 def first_difference(one, other):
     at = 0
     step = 1 << 20
-    while one[at:at + step] == other[at:at + step] and at < len(one):
+    while one[at : at + step] == other[at : at + step] and at < len(one):
         at += step
-    return next((i for i in range(at, min(len(one), len(other))) if one[i] != other[i]),
-                min(len(one), len(other)))
+    return next(
+        (i for i in range(at, min(len(one), len(other))) if one[i] != other[i]),
+        min(len(one), len(other)),
+    )
 
 
 def differences(directory, cluster, flushed, timeline=None):
@@ -71,8 +83,10 @@ def differences(directory, cluster, flushed, timeline=None):
     for name in names:
         ours, theirs = read(os.path.join(directory, name)), read(cluster.wal(name))
         if ours != theirs:
-            found.append('%s: %d and %d bytes, which differ at byte %d'
-                         % (name, len(ours), len(theirs), first_difference(ours, theirs)))
+            found.append(
+                '%s: %d and %d bytes, which differ at byte %d'
+                % (name, len(ours), len(theirs), first_difference(ours, theirs))
+            )
     for name in partial(directory):
         bare = PARTIAL.fullmatch(name).group(1)
         if timeline is not None and int(name[:8], 16) != timeline:
@@ -91,5 +105,7 @@ def differences(directory, cluster, flushed, timeline=None):
 
 def state(directory):
     """The names, sizes and contents of all its files, to see whether anything changes."""
-    return {name: hashlib.sha256(read(os.path.join(directory, name))).hexdigest()
-            for name in os.listdir(directory)}
+    return {
+        name: hashlib.sha256(read(os.path.join(directory, name))).hexdigest()
+        for name in os.listdir(directory)
+    }

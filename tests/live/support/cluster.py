@@ -1,8 +1,8 @@
 """Throw-away clusters: PostgreSQL servers that a test makes, disturbs and forgets.
 
-A server refuses to run as root, so root runs everything that it starts here as somebody else. Servers
-listen on 127.0.0.1 alone, on ports below those that the system gives out by itself, and die with the
-test's process, however that ends.
+A server refuses to run as root, so root runs everything that it starts here as somebody else.
+Servers listen on 127.0.0.1 alone, on ports below those that the system gives out by itself, and die
+with the test's process, however that ends.
 """
 import atexit
 import contextlib
@@ -58,14 +58,21 @@ def start_process(words, environment=None, **more):
     clean = {'PATH': '/usr/bin:/bin', 'LC_ALL': 'C', 'HOME': home()}
     if os.getuid() == 0:
         more.update(user=user.pw_uid, group=user.pw_gid, extra_groups=[])
-    return subprocess.Popen(words, env={**clean, **(environment or {})}, cwd='/',
-                            preexec_fn=die_with_parent, **more)
+    return subprocess.Popen(
+        words, env={**clean, **(environment or {})}, cwd='/', preexec_fn=die_with_parent, **more
+    )
 
 
 def run_process(words, environment=None, given=None, check=True):
     """Runs a program to its end and gives what it said, standard error included."""
-    process = start_process(words, environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+    process = start_process(
+        words,
+        environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     said, _ = process.communicate(given, timeout=PATIENCE)
     if check and process.returncode != 0:
         raise RuntimeError('%s: exit status %d: %s' % (' '.join(words), process.returncode, said))
@@ -146,7 +153,7 @@ def parse_lsn(text):
 
 
 def format_lsn(at):
-    return '%X/%X' % (at >> 32, at & 0xffffffff)
+    return '%X/%X' % (at >> 32, at & 0xFFFFFFFF)
 
 
 class Cluster:
@@ -176,9 +183,22 @@ class Cluster:
         atexit.register(self.remove)
 
     def create(self, data):
-        run_process([self.server.program('initdb'), '-D', data, '-U', 'postgres', '-A', 'trust',
-                     '-E', 'UTF8', '--locale=C', '--no-sync',
-                     '--wal-segsize=%d' % (self.segment_size >> 20)])
+        run_process(
+            [
+                self.server.program('initdb'),
+                '-D',
+                data,
+                '-U',
+                'postgres',
+                '-A',
+                'trust',
+                '-E',
+                'UTF8',
+                '--locale=C',
+                '--no-sync',
+                '--wal-segsize=%d' % (self.segment_size >> 20),
+            ]
+        )
 
     def pattern(self):
         """What clusters are copied from, faster than by initdb. They share a system identifier."""
@@ -219,8 +239,9 @@ class Cluster:
         for name, value in self.settings.items():
             words += ['-c', '%s=%s' % (name, value)]
         with open(self.log, 'ab') as log:
-            self.process = start_process(words, stdin=subprocess.DEVNULL, stdout=log,
-                                         stderr=subprocess.STDOUT)
+            self.process = start_process(
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
 
     def start(self):
         """Starts the server and waits until it takes connections."""
@@ -235,8 +256,11 @@ class Cluster:
             with open(os.path.join(self.data, 'postmaster.pid')) as file:
                 lines = file.read().split('\n')
             # The eighth line is the postmaster's own word.
-            return len(lines) > 7 and int(lines[0]) == self.process.pid and \
-                lines[7].strip() in ('ready', 'standby')
+            return (
+                len(lines) > 7
+                and int(lines[0]) == self.process.pid
+                and lines[7].strip() in ('ready', 'standby')
+            )
         return False
 
     def stop(self, mode='fast'):
@@ -268,12 +292,25 @@ class Cluster:
     def conninfo(self, **more):
         """The connection string of the superuser, who is trusted; a keyword of None is left out."""
         words = {'host': '127.0.0.1', 'port': self.port, 'user': 'postgres', **more}
-        return ' '.join("%s='%s'" % (key, str(value).replace('\\', '\\\\').replace("'", "\\'"))
-                        for key, value in words.items() if value is not None)
+        return ' '.join(
+            "%s='%s'" % (key, str(value).replace('\\', '\\\\').replace("'", "\\'"))
+            for key, value in words.items()
+            if value is not None
+        )
 
     def psql_words(self, *more):
-        return [installed.psql(), '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1',
-                '-d', self.conninfo(dbname='postgres'), *more]
+        return [
+            installed.psql(),
+            '-X',
+            '-q',
+            '-A',
+            '-t',
+            '-v',
+            'ON_ERROR_STOP=1',
+            '-d',
+            self.conninfo(dbname='postgres'),
+            *more,
+        ]
 
     def sql(self, *commands):
         """Runs the commands in one psql and gives what they answered, without the last newline."""
@@ -287,21 +324,26 @@ class Cluster:
         with tempfile.TemporaryFile('w+', dir=place()) as file:
             file.write(script)
             file.seek(0)
-            return start_process(self.psql_words(), stdin=file, stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.DEVNULL)
+            return start_process(
+                self.psql_words(), stdin=file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
 
     def ended_segment(self):
         """Ends the current segment with something in it and gives its name."""
-        return self.sql("SELECT pg_logical_emit_message(false, 'live', 'the end of a segment')",
-                        'SELECT pg_walfile_name(pg_switch_wal())').split('\n')[-1]
+        return self.sql(
+            "SELECT pg_logical_emit_message(false, 'live', 'the end of a segment')",
+            'SELECT pg_walfile_name(pg_switch_wal())',
+        ).split('\n')[-1]
 
     def flushed(self):
         return parse_lsn(self.sql('SELECT pg_current_wal_flush_lsn()'))
 
     def grow(self, megabytes):
         """Writes about this much WAL."""
-        self.sql("SELECT count(pg_logical_emit_message(false, 'live', repeat(md5(i::text), 256)))"
-                 ' FROM generate_series(1, %d) i' % (megabytes * 128))
+        self.sql(
+            "SELECT count(pg_logical_emit_message(false, 'live', repeat(md5(i::text), 256)))"
+            ' FROM generate_series(1, %d) i' % (megabytes * 128)
+        )
 
     def promote(self):
         self.sql('SELECT pg_promote(true, %d)' % PATIENCE)

@@ -17,8 +17,12 @@ MAJORS = range(12, 19)
 class Installation:
     def __init__(self, programs):
         self.programs = programs
-        said = subprocess.run([os.path.join(programs, 'postgres'), '--version'],
-                              stdout=subprocess.PIPE, text=True, check=True).stdout
+        said = subprocess.run(
+            [os.path.join(programs, 'postgres'), '--version'],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
         self.version = tuple(int(part) for part in re.findall(r'\d+', said)[:2])
         self.major = self.version[0]
 
@@ -31,11 +35,14 @@ class Installation:
 @functools.lru_cache(None)
 def everything():
     """All installations, oldest first."""
-    fetched = subprocess.run([sys.executable, SERVERS, '--where'], stdout=subprocess.PIPE, text=True,
-                             check=True).stdout.strip()
-    found = {os.path.realpath(os.path.dirname(path))
-             for top in (fetched, '/usr/lib/postgresql')
-             for path in glob.glob(os.path.join(top, '*', 'bin', 'postgres'))}
+    fetched = subprocess.run(
+        [sys.executable, SERVERS, '--where'], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
+    found = {
+        os.path.realpath(os.path.dirname(path))
+        for top in (fetched, '/usr/lib/postgresql')
+        for path in glob.glob(os.path.join(top, '*', 'bin', 'postgres'))
+    }
     made = [Installation(programs) for programs in sorted(found)]
     return sorted((each for each in made if each.major in MAJORS), key=lambda each: each.version)
 
@@ -48,8 +55,11 @@ def servers():
 
 def with_program(name, major):
     """Installations, oldest first, whose clients understand a server of this major version."""
-    return [installation for installation in everything()
-            if installation.major >= major and installation.program(name)]
+    return [
+        installation
+        for installation in everything()
+        if installation.major >= major and installation.program(name)
+    ]
 
 
 def psql():

@@ -4,9 +4,9 @@
     python3 tests/live/test_stream.py 18 15 segments    two versions, tests whose names have a word
 
 A module holds unittest classes derived from Live and ends with live.main(). As most of a test is
-waiting, as many versions as the machine has processors are tested side by side, each in a process of its
-own. Exit status 77 says that there was nothing to test with; CI and WALWIRE_REQUIRE_SERVERS make a
-failure of that.
+waiting, as many versions as the machine has processors are tested side by side, each in a process
+of its own. Exit status 77 says that there was nothing to test with; CI and WALWIRE_REQUIRE_SERVERS
+make a failure of that.
 """
 import os
 import signal
@@ -21,6 +21,7 @@ from support import cluster, installed
 
 class Live(unittest.TestCase):
     """Tests against one server; `server` is its installation."""
+
     server = None
     maxDiff = None
 
@@ -75,9 +76,17 @@ def side_by_side(servers, words):
     while waiting or running:
         while waiting and len(running) < (os.cpu_count() or 1):
             said = tempfile.TemporaryFile()
-            running.append((said, subprocess.Popen(
-                [sys.executable, sys.argv[0], str(waiting.pop(0).major), *words],
-                stdout=said, stderr=subprocess.STDOUT, preexec_fn=cluster.die_with_parent)))
+            running.append(
+                (
+                    said,
+                    subprocess.Popen(
+                        [sys.executable, sys.argv[0], str(waiting.pop(0).major), *words],
+                        stdout=said,
+                        stderr=subprocess.STDOUT,
+                        preexec_fn=cluster.die_with_parent,
+                    ),
+                )
+            )
         for said, process in [each for each in running if each[1].poll() is not None]:
             running.remove((said, process))
             failed |= process.returncode
@@ -94,15 +103,19 @@ def main():
     asked = sys.argv[1:]
     versions = {int(word) for word in asked if word.isdigit()}
     words = [word for word in asked if not word.isdigit()]
-    servers = [server for server in installed.servers() if not versions or server.major in versions]
-    required = os.environ.get('WALWIRE_REQUIRE_SERVERS', '') not in ('', '0') or \
-        'CI' in os.environ
-    if not os.environ.get('WALWIRE_PROGRAM'):
-        sys.exit('set WALWIRE_PROGRAM to the program to be tested')
+    servers = [
+        server for server in installed.servers() if not versions or server.major in versions
+    ]
+    required = os.environ.get('WALWIRE_REQUIRE_SERVERS', '') not in ('', '0') or 'CI' in os.environ
+    if not os.path.isfile(os.environ.get('WALWIRE_PROGRAM', '')):
+        sys.exit('WALWIRE_PROGRAM should name the program to be tested')
     absent = sorted((versions or set(installed.MAJORS)) - {server.major for server in servers})
     if absent:
-        print('SKIPPED, as tests/live/servers has not fetched it: PostgreSQL '
-              + ', '.join(map(str, absent)), file=sys.stderr)
+        print(
+            'SKIPPED, as tests/live/servers has not fetched it: PostgreSQL '
+            + ', '.join(map(str, absent)),
+            file=sys.stderr,
+        )
     if absent and required:
         sys.exit(1)
     if not servers:
@@ -112,12 +125,18 @@ def main():
 
     loader = unittest.TestLoader()
     suite = unittest.TestSuite()
-    classes = [each for each in vars(sys.modules['__main__']).values()
-               if isinstance(each, type) and issubclass(each, Live) and each is not Live]
+    classes = [
+        each
+        for each in vars(sys.modules['__main__']).values()
+        if isinstance(each, type) and issubclass(each, Live) and each is not Live
+    ]
     for each in classes:
         made = type(each.__name__, (each,), {'server': servers[0]})
-        names = [name for name in loader.getTestCaseNames(made)
-                 if not words or any(word in name for word in words)]
+        names = [
+            name
+            for name in loader.getTestCaseNames(made)
+            if not words or any(word in name for word in words)
+        ]
         suite.addTests(made(name) for name in names)
     done = unittest.TextTestRunner(verbosity=2, resultclass=Result, stream=sys.stdout).run(suite)
     sys.exit(0 if done.wasSuccessful() and done.testsRun > 0 else 1)

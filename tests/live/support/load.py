@@ -1,8 +1,10 @@
 """Writers that keep a server busy while a test does something else."""
 from support import cluster
 
-STATEMENT = ("INSERT INTO load SELECT g, repeat('x', 100) FROM generate_series(1, 300) g;\n"
-             'SELECT pg_sleep(0.004);\n')
+STATEMENT = (
+    "INSERT INTO load SELECT g, repeat('x', 100) FROM generate_series(1, 300) g;\n"
+    'SELECT pg_sleep(0.004);\n'
+)
 
 
 class Load:
@@ -22,8 +24,11 @@ class Load:
             writer.kill()
             writer.wait()
         # A killed client's server process may still be at work on its last statement.
-        others = ("FROM pg_stat_activity WHERE backend_type = 'client backend'"
-                  ' AND pid <> pg_backend_pid()')
+        others = (
+            "FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            ' AND pid <> pg_backend_pid()'
+        )
         self.source.sql('SELECT count(pg_terminate_backend(pid)) ' + others)
-        cluster.wait_until(lambda: self.source.sql('SELECT count(*) ' + others) == '0',
-                           'the load to end')
+        cluster.wait_until(
+            lambda: self.source.sql('SELECT count(*) ' + others) == '0', 'the load to end'
+        )

@@ -29,8 +29,13 @@ class Walwire:
         self.words = [str(word) for word in words]
         self.said_in = os.path.join(cluster.directory('said'), 'stderr')
         with open(self.said_in, 'wb') as said, open(self.said_in + '.out', 'wb') as out:
-            self.process = cluster.start_process([*under, program(), *self.words], environment,
-                                                 stdin=subprocess.DEVNULL, stdout=out, stderr=said)
+            self.process = cluster.start_process(
+                [*under, program(), *self.words],
+                environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=said,
+            )
 
     def __enter__(self):
         return self
@@ -51,15 +56,20 @@ class Walwire:
             return file.read()
 
     def wait_for(self, text, after=0):
-        """Waits until it said this, beyond the first `after` characters; gives how much it has said."""
+        """Waits until it said this, beyond the first `after` characters; gives how much it has
+        said."""
+
         def found():
             at = self.said.find(text, after)
             if at >= 0:
                 return at + len(text)
             if self.process.poll() is not None:
-                raise AssertionError('walwire ended with %d before it said "%s"; it said:\n%s'
-                                     % (self.process.returncode, text, self.said))
+                raise AssertionError(
+                    'walwire ended with %d before it said "%s"; it said:\n%s'
+                    % (self.process.returncode, text, self.said)
+                )
             return 0
+
         try:
             return cluster.wait_until(found, 'walwire to say "%s"' % text)
         except AssertionError as late:
@@ -87,9 +97,11 @@ class Walwire:
     def pause(self):
         """Stops it with SIGSTOP, and waits until it stands."""
         self.send(signal.SIGSTOP)
+
         def stands():
             with open('/proc/%d/stat' % self.process.pid) as file:
                 return file.read().rsplit(')', 1)[1].split()[0] == 'T'
+
         cluster.wait_until(stands, 'walwire to stand still')
 
     def resume(self):
@@ -111,14 +123,17 @@ def run(*words, **more):
 
 def wait_for_file(path, *runs):
     """Waits until a file is there, as long as all of these runs go on."""
+
     def found():
         if os.path.exists(path):
             return True
         for each in runs:
             if each.process.poll() is not None:
-                raise AssertionError('walwire ended with %d; it said:\n%s'
-                                     % (each.process.returncode, each.said))
+                raise AssertionError(
+                    'walwire ended with %d; it said:\n%s' % (each.process.returncode, each.said)
+                )
         return False
+
     try:
         cluster.wait_until(found, path)
     except AssertionError as late:
