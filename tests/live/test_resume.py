@@ -77,9 +77,19 @@ class Resume(live.Live):
                 "pg_receivewal's turn",
             )
             self.assertIsNone(process.poll())
+            while number == signal.SIGKILL and not self.whole_partial(source, directory, process):
+                process.send_signal(signal.SIGCONT)
         finally:
             process.send_signal(number)
             process.wait(cluster.PATIENCE)
+
+    def whole_partial(self, source, directory, process):
+        """Stops pg_receivewal and says whether it stands between two steps. Killed while it fills a
+        new file with zeros it leaves a short one, which neither of the two programs goes on with."""
+        process.send_signal(signal.SIGSTOP)
+        cluster.wait_until(lambda: cluster.stands_still(process), 'pg_receivewal to stand still')
+        return all(os.path.getsize(os.path.join(directory, name)) == source.segment_size
+                   for name in archive.partial(directory))
 
     def walwire(self, source, directory, number):
         before = len(archive.whole(directory))

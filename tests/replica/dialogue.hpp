@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include <doctest/doctest.h>
+
 #include <walwire/auth/base64.hpp>
 #include <walwire/auth/openssl.hpp>
 #include <walwire/replica/session.hpp>
@@ -47,6 +49,10 @@ inline buffer header(char tag, std::uint32_t length) {
         out.u8(static_cast<std::uint8_t>(tag));
         out.u32(length);
     });
+}
+// The beginning of a message of this size.
+inline buffer large(char tag, std::uint32_t size) {
+    return header(tag, size + 4) + buffer(100, std::byte{'x'});
 }
 // Any tag, any body, the right length.
 inline buffer message(char tag, const buffer& body) {
@@ -342,6 +348,34 @@ inline std::string ending(const plan& chosen, const buffer& server, std::size_t 
 }
 inline std::string failure(errc code, std::size_t offset) {
     return replayed::rendering(replica::failed{{code, offset}});
+}
+
+// One thing that a server may say and a client must not take.
+struct thing {
+    std::string comes_in;
+    buffer said;
+    errc code;
+};
+
+// Each ends the session with its code, at the first byte of what came in, in any pieces.
+inline void refuses(const plan& chosen, const buffer& before, const std::vector<thing>& things) {
+    for (const thing& each : things) {
+        CAPTURE(each.comes_in);
+        CHECK(ending(chosen, before + each.said, 60) == failure(each.code, before.size()));
+    }
+}
+
+// Each is taken, and this is the last that it leads to.
+struct harmless {
+    std::string comes_in;
+    buffer said;
+    std::string told;
+};
+inline void takes(const plan& chosen, const buffer& before, const std::vector<harmless>& things) {
+    for (const harmless& each : things) {
+        CAPTURE(each.comes_in);
+        CHECK(ending(chosen, before + each.said, 60) == each.told);
+    }
 }
 
 // What a client said behind its start-up packets, a line for each message.

@@ -357,7 +357,7 @@ TEST_CASE("success declared in the middle of SCRAM is none") {
 TEST_CASE("require_auth lets in by the methods on its list, and is asked at every request") {
     const scram_server server("pencil", "n,,", {});
     struct way {
-        const char* name;
+        std::string name;
         buffer asked;
         buffer rest;
     };
@@ -374,9 +374,8 @@ TEST_CASE("require_auth lets in by the methods on its list, and is asked at ever
         chosen.options.cleartext_without_tls = true;
         chosen.options.require_auth = *auth::parse_require_auth(list);
         for (const way& each : ways) {
-            const bool named =
-                (',' + list + ',').find("," + std::string(each.name) + ",") != std::string::npos;
-            const bool excluded = list.find("!" + std::string(each.name)) != std::string::npos;
+            const bool named = (',' + list + ',').find(',' + each.name + ',') != std::string::npos;
+            const bool excluded = list.find('!' + each.name) != std::string::npos;
             const bool allowed = list.empty() || (list.front() == '!' ? !excluded : named);
             CAPTURE(list);
             CAPTURE(each.name);
@@ -392,7 +391,7 @@ TEST_CASE("channel binding that is required is done, or nobody is let in") {
     const scram_server bound("pencil", "p=tls-server-end-point,,", binding);
     const buffer exchange = bound.first() + bound.final() + trusted();
     struct way {
-        const char* what;
+        std::string what;
         bool binding;
         buffer said;
         errc code;

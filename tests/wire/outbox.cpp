@@ -102,6 +102,16 @@ TEST_CASE("the code of a message that refuses itself is handed on, and nothing i
     }) == errc::option_invalid);
 }
 
+TEST_CASE("a message that says by itself that it does not fit is judged like one that does not") {
+    const support::guarded room(8);
+    outbox box(room.span());
+    const auto too_large = [](writer&) { return errc::output_full; };
+    CHECK(box.put(too_large) == errc::argument_too_long);
+    CHECK(box.put_secret(too_large) == errc::argument_too_long);
+    CHECK(say(box, "1") == errc::none);
+    CHECK(box.put(too_large) == errc::output_full);
+}
+
 TEST_CASE("an outbox without room takes nothing but nothing") {
     outbox box(mutable_bytes{});
     CHECK(say(box, "") == errc::none);

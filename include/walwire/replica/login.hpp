@@ -206,6 +206,8 @@ class login {
         server_first_ = *server_first;
         const errc code =
             scram_.check_server_first(as_text(server_first_), options_.limits.scram_iterations_max);
+        // SASL may challenge more than once; SCRAM does not.
+        if (code == errc::not_now) return {errc::unexpected_message, {}};
         if (code != errc::none) return {code, {}};
         return want(password_use::scram_sha_256, auth::method::scram_sha_256);
     }
@@ -233,8 +235,7 @@ class login {
                 code = scram_.answer(*options_.crypto, as_text(server_first_), password,
                                      options_.limits.scram_iterations_max, body);
             });
-            // A server's nonce may be so long that no amount of writing makes room for two.
-            return code == errc::output_full && out_.empty() ? errc::argument_too_long : code;
+            return code;
         });
     }
 

@@ -128,6 +128,7 @@ class session {
     // What is here already of the log, from before this connection: durable, and replayed. To be
     // told before a stream is started, at its start or behind it.
     errc resume(lsn durable, lsn replayed = {}) noexcept {
+        if (ended()) return errc::over;
         if (streaming()) return errc::not_now;
         stream_.resume(durable, replayed);
         return errc::none;
@@ -192,7 +193,7 @@ class session {
     step heard_login(wire::message said, bytes body) noexcept;
     step heard_aside(wire::message said, bytes body) noexcept;
     step heard_row(bytes body) noexcept;
-    step heard_completion(bytes body) noexcept;
+    step heard_completion(wire::message said, wire::phase before, bytes body) noexcept;
     step heard_ready(bytes body) noexcept;
     step heard_copy(const wire::piece& got) noexcept;
     step heard_error(bytes body) noexcept;
@@ -255,7 +256,8 @@ class session {
     error reason_;
     std::uint32_t parameters_ = 0;
     int server_version_ = 0;
-    timeline_id timeline_; // of the stream, or of the history that was asked for; 0: not said
+    std::uint16_t columns_ = 0; // of the rows that come
+    timeline_id timeline_;      // of the stream, or of the history that was asked for; 0: not said
     lsn start_;
     question question_ = question::none;
     closing cause_ = closing::terminated;

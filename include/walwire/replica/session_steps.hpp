@@ -30,8 +30,10 @@ inline errc session::check(const options& chosen, memory room) noexcept {
     };
     bool clean = add(chosen.user) && add(chosen.database) && add(chosen.application_name) &&
                  add(chosen.settings);
-    for (const wire::parameter& each : chosen.parameters)
+    for (const wire::parameter& each : chosen.parameters) {
+        if (each.name.empty()) return errc::argument_invalid; // it would end the packet there
         clean = clean && add(each.name) && add(each.value);
+    }
     if (!clean) return errc::argument_has_nul;
     if (size > room.out.size() || size > wire::startup_size_max) return errc::argument_too_long;
     return errc::none;
@@ -183,12 +185,13 @@ inline step session::heard(const wire::piece& got) noexcept {
     case wire::message::row_description: {
         const auto parsed = wire::row_description::parse(got.data, options_.limits.columns_max);
         if (!parsed) return {parsed.code(), {}};
+        columns_ = parsed->size();
         if (question_ == question::sql) return {errc::none, event(*parsed)};
         return {};
     }
     case wire::message::data_row: return heard_row(got.data);
     case wire::message::command_complete:
-    case wire::message::empty_query_response: return heard_completion(got.data);
+    case wire::message::empty_query_response: return heard_completion(said, before, got.data);
     case wire::message::ready_for_query: return heard_ready(got.data);
     case wire::message::copy_both_response: return stream_opened(got.data);
     case wire::message::copy_data_out: return heard_copy(got);
@@ -253,6 +256,7 @@ inline step session::heard_error(bytes body) noexcept {
 inline step session::heard_row(bytes body) noexcept {
     const auto row = wire::data_row::parse(body, options_.limits.columns_max);
     if (!row) return {row.code(), {}};
+    if (row->size() != columns_) return {errc::row_invalid, {}};
     switch (question_) {
     case question::system: return only_row(answer::read_system(*row));
     case question::setting: {
@@ -287,10 +291,12 @@ inline step session::timeline_row(const wire::data_row& row) noexcept {
     return only_row(next);
 }
 
-inline step session::heard_completion(bytes body) noexcept {
+inline step session::heard_completion(wire::message said, wire::phase before, bytes body) noexcept {
     // EmptyQueryResponse stands in CommandComplete's place and has no body.
-    const auto completed = body.empty() ? result<wire::command_complete>(wire::command_complete{})
-                                        : wire::parse_command_complete(body);
+    const bool nothing = said == wire::message::empty_query_response;
+    if (nothing && !body.empty()) return {errc::malformed_message, {}};
+    const auto completed = nothing ? result<wire::command_complete>(wire::command_complete{})
+                                   : wire::parse_command_complete(body);
     if (!completed) return {completed.code(), {}};
     const bool first = question_ != question::none && !stream_ended_;
     switch (question_) {
@@ -304,8 +310,10 @@ inline step session::heard_completion(bytes body) noexcept {
     case question::stream:
         stream_.end();
         if (!first) return {};
-        // Neither a copy nor the row that may come in its place.
+        // Neither a copy nor the row that may come in its place; or a result without its row.
         if (talk_.at() == wire::phase::answered && !answered_) return {errc::answer_invalid, {}};
+        if (before == wire::phase::next_timeline && !answered_ && !stream_.stopping())
+            return {errc::answer_invalid, {}};
         stream_ended_ = true;
         return {errc::none, event(streaming_ended{end_})};
     // Some commands complete twice; once is enough to know.
@@ -334,7 +342,8 @@ inline step session::stream_opened(bytes body) noexcept {
     const auto copy = wire::parse_copy_response(body);
     if (!copy) return {copy.code(), {}};
     if (copy->format != 0 || copy->columns != 0) return {errc::copy_format_invalid, {}};
-    if (question_ != question::stream) return {errc::unexpected_message, {}};
+    // A row that came in the place of a copy has said that there is none.
+    if (question_ != question::stream || answered_) return {errc::unexpected_message, {}};
     stream_.begin(start_, now_.steady);
     return {errc::none, event(streaming_started{start_})};
 }

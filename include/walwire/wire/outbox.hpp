@@ -25,11 +25,13 @@ class outbox {
     errc put(Put&& put_into) noexcept {
         writer out(room_.subspan(size_));
         if constexpr (std::is_same_v<decltype(put_into(out)), errc>) {
-            if (const errc code = put_into(out); code != errc::none) return code;
+            const errc code = put_into(out);
+            if (code == errc::output_full) return no_room();
+            if (code != errc::none) return code;
         } else {
             put_into(out);
         }
-        if (!out.ok()) return size_ == 0 ? errc::argument_too_long : errc::output_full;
+        if (!out.ok()) return no_room();
         size_ += out.size();
         return errc::none;
     }
@@ -61,6 +63,11 @@ class outbox {
     void clear() noexcept { consume(size_); }
 
   private:
+    // To write what waits helps only where something does.
+    errc no_room() const noexcept {
+        return size_ == 0 ? errc::argument_too_long : errc::output_full;
+    }
+
     mutable_bytes room_;
     std::size_t size_ = 0;
     bool secret_ = false;
