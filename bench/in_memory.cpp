@@ -35,7 +35,7 @@ struct {
 
 std::array<std::byte, read_size> buffer;
 
-constexpr std::size_t rounds = 401;
+constexpr std::size_t rounds = 201;
 
 template <class Take>
 void each_read(bytes stream, bool copied, Take&& take) {
@@ -134,6 +134,7 @@ class contest {
 };
 
 void compare_all() {
+    say_what_is_missing();
     std::printf("Instructions for each message: bench/instructions.py, with valgrind.\n");
     for (const std::size_t payload : {std::size_t{100}, std::size_t{512}}) {
         contest in_place(payload, false, 512 * 1024, 8);
@@ -152,7 +153,7 @@ void compare_all() {
 }
 
 void run_once(std::string_view name, std::size_t payload, std::size_t messages) {
-    contest in_place(payload, false, 16 * 1024 * 1024, 1);
+    contest in_place(payload, false, 8 * 1024 * 1024, 1);
     in_place.shorten(messages);
     for (const contestant& each : in_place.contestants())
         if (each.name == name) each.run();

@@ -2,6 +2,19 @@
 // at a time, in memory that libpq allocates.
 #pragma once
 
+#include <cstdio>
+
+namespace bench {
+
+// A comparison that does not happen must not look like one that went well.
+inline void say_what_is_missing() {
+#ifndef WALWIRE_BENCH_LIBPQ
+    std::printf("SKIPPED: everything beside libpq, which was not found when this was built.\n");
+#endif
+}
+
+} // namespace bench
+
 #ifdef WALWIRE_BENCH_LIBPQ
 
 #include <libpq-fe.h>

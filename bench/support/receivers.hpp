@@ -94,10 +94,10 @@ class session_receiver {
     replica::session& machine() { return session_; }
     std::uint64_t feed(bytes in) { return drain(session_, in, {}); }
 
-    void open(const prepared& server) {
-        hear({}, {});
-        hear(server.admission, {});
-        hear(server.agreement, {});
+    void open(const prepared& server, instant now = {}) {
+        hear({}, now);
+        hear(server.admission, now);
+        hear(server.agreement, now);
         session_.consume(session_.output().size());
         expect(streams(), "the session does not stream");
     }

@@ -84,7 +84,18 @@ class results {
         for (const std::string& name : names_)
             std::printf("    %-36s %8.3f\n", name.c_str(), figure(name));
     }
+    // In two units, the second of which is `factor` times the first.
+    void print(const char* title, const char* unit, double factor, const char* second) const {
+        std::printf("\n%s, %s and %s\n", title, unit, second);
+        for (const std::string& name : names_)
+            std::printf("    %-36s %8.3f %12.1f\n", name.c_str(), figure(name),
+                        figure(name) * factor);
+    }
     // One contestant beside another, or by itself, and what it should be at most.
+    void compare(const std::string& name, const std::string& to) const {
+        std::printf("  %-38s %8.3f\n", (name + " / " + to).c_str(), ratio(name, to));
+        std::fflush(stdout);
+    }
     void compare(const std::string& name, const std::string& to, double target) const {
         compare_line(name + " / " + to, ratio(name, to), target);
     }

@@ -52,12 +52,18 @@ enum class errc : std::uint8_t {
     cleartext_refused,         // a cleartext password was asked for over an unencrypted link
     channel_binding_missing,   // channel binding is required and was not, or could not be, done
     sasl_mechanism_missing,    // none of the offered mechanisms can be used
+    sasl_mechanism_unknown,    // the client chose a mechanism that it was not offered
     scram_malformed,           // a SCRAM message that does not follow RFC 5802
-    scram_nonce_mismatch,      // the server's nonce does not continue ours
+    scram_unsupported,         // a SCRAM message asks for another identity or a mandatory extension
+    scram_binding_unknown,     // the client binds the exchange to a thing we know nothing of
+    scram_downgraded,          // the client did not see that channel binding was offered
+    scram_nonce_mismatch,      // the peer's nonce does not continue, or repeat, ours
     scram_iterations_refused,  // an iteration count of zero or above limits::scram_iterations_max
     scram_signature_mismatch,  // the server does not know the password's verifier
     scram_proof_mismatch,      // the client does not know the password
     scram_channel_binding_mismatch, // the two ends see different channels
+    login_refused,                  // a start-up packet that asks for what is not served
+    password_mismatch,              // not the password, or nobody may log in with one
 
     // Answers to commands.
     row_invalid,    // a row description or a row that does not follow its format
@@ -82,6 +88,16 @@ enum class errc : std::uint8_t {
     position_ahead,             // the server's log ends before ours
     segment_size_invalid,
 
+    // Keeping the books of a primary.
+    slot_exists,         // a replication slot of this name is there already
+    slot_missing,        // there is no replication slot of this name
+    slot_active,         // another connection uses the replication slot
+    slots_full,          // as many replication slots as there is room for (max_replication_slots)
+    replicas_full,       // as many replicas as there is room for (max_wal_senders)
+    slots_invalid,       // a file of replication slots that does not follow its format
+    slots_too_new,       // one of a later format
+    concern_unreachable, // a write concern of more replicas than can ever be connected
+
     // Time and transport.
     connect_timeout, // no usable connection within connect_timeout
     silence_timeout, // nothing came from the peer for silence_timeout
@@ -92,6 +108,8 @@ enum class errc : std::uint8_t {
     lsn_invalid,
     timeline_invalid,
     name_invalid,           // a slot name, setting or identifier outside its alphabet or length
+    write_concern_invalid,  // none of the write concerns
+    standby_names_invalid,  // synchronous_standby_names that do not parse
     base64_invalid,         // not canonical base64
     scram_verifier_invalid, // not a stored SCRAM-SHA-256 secret
     command_invalid,        // a replication command that does not parse
@@ -150,12 +168,19 @@ constexpr std::string_view text(errc code) noexcept {
         return "the server asks for a cleartext password over an unencrypted connection";
     case errc::channel_binding_missing: return "channel binding is required and was not done";
     case errc::sasl_mechanism_missing: return "none of the offered SASL mechanisms can be used";
+    case errc::sasl_mechanism_unknown: return "the client chose a SASL mechanism not offered";
     case errc::scram_malformed: return "a SCRAM message is malformed";
-    case errc::scram_nonce_mismatch: return "the server's nonce does not continue ours";
+    case errc::scram_unsupported: return "a SCRAM message asks for what is not supported";
+    case errc::scram_binding_unknown: return "the SCRAM channel binding is of an unknown type";
+    case errc::scram_downgraded:
+        return "the client did not see that SCRAM channel binding was offered";
+    case errc::scram_nonce_mismatch: return "the SCRAM nonce does not match ours";
     case errc::scram_iterations_refused: return "the SCRAM iteration count is out of range";
     case errc::scram_signature_mismatch: return "the server's SCRAM signature is wrong";
     case errc::scram_proof_mismatch: return "the client's SCRAM proof is wrong";
     case errc::scram_channel_binding_mismatch: return "the SCRAM channel binding does not match";
+    case errc::login_refused: return "the client asks for what this server does not offer";
+    case errc::password_mismatch: return "the password is wrong";
     case errc::row_invalid: return "a row or its description does not follow its format";
     case errc::answer_invalid: return "the answer is not the one that the command has";
     case errc::system_identifier_invalid: return "the system identifier is not one";
@@ -173,13 +198,24 @@ constexpr std::string_view text(errc code) noexcept {
     case errc::timeline_diverged: return "the server's history forked before our position";
     case errc::position_ahead: return "the server's WAL ends before our position";
     case errc::segment_size_invalid: return "the WAL segment size is not one";
+    case errc::slot_exists: return "the replication slot exists already";
+    case errc::slot_missing: return "the replication slot does not exist";
+    case errc::slot_active: return "the replication slot is in use";
+    case errc::slots_full: return "all replication slots are in use";
+    case errc::replicas_full: return "as many replicas as allowed are connected";
+    case errc::slots_invalid: return "the file of replication slots is malformed";
+    case errc::slots_too_new: return "the file of replication slots has a later format";
+    case errc::concern_unreachable:
+        return "the write concern asks for more replicas than can be connected";
     case errc::connect_timeout: return "no usable connection in time";
-    case errc::silence_timeout: return "the server has been silent for too long";
+    case errc::silence_timeout: return "the peer has been silent for too long";
     case errc::connection_lost: return "the connection was lost";
     case errc::number_invalid: return "not a number in range";
     case errc::lsn_invalid: return "not a WAL position";
     case errc::timeline_invalid: return "not a timeline";
     case errc::name_invalid: return "not a valid name";
+    case errc::write_concern_invalid: return "not a write concern";
+    case errc::standby_names_invalid: return "not a list of synchronous standbys";
     case errc::base64_invalid: return "not canonical base64";
     case errc::scram_verifier_invalid: return "not a stored SCRAM-SHA-256 secret";
     case errc::command_invalid: return "not a replication command";

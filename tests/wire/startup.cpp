@@ -246,3 +246,16 @@ TEST_CASE("reading a packet does not allocate") {
     while (list.next()) {
     }
 }
+
+TEST_CASE("the parameter replication is read as PostgreSQL reads it") {
+    using wire::parse_replication_mode;
+    using wire::replication_mode;
+    CHECK(*parse_replication_mode("database") == replication_mode::database);
+    for (const char* text : {"true", "TRUE", "t", "tr", "yes", "Y", "on", "ON", "1"})
+        CHECK(*parse_replication_mode(text) == replication_mode::physical);
+    for (const char* text : {"false", "f", "FAL", "no", "n", "off", "of", "oFF", "0"})
+        CHECK(*parse_replication_mode(text) == replication_mode::off);
+    for (const char* text : {"", "Database", "databas", "2", "o", "truely", "trues", "10", "o n"})
+        CHECK(parse_replication_mode(text).code() == errc::argument_invalid);
+    CHECK(parse_replication_mode(std::string(5000, 't')).code() == errc::argument_invalid);
+}

@@ -18,11 +18,7 @@
 
 namespace walwire::replica {
 
-// The value of the start-up parameter `replication`.
-enum class replication_mode : std::uint8_t {
-    physical, // "true": replication commands only
-    database, // "database": bound to a database, SQL and logical slots as well
-};
+using wire::replication_mode;
 
 // What to ask of the server before anything else is said. libpq's sslmode maps to it: disable and
 // the first attempt of allow are off; prefer is offered; require, verify-ca and verify-full are
@@ -40,7 +36,7 @@ struct options {
     std::string_view application_name; // empty: left out
     std::string_view settings; // the parameter "options", such as "-c wal_sender_timeout=5s"
     std::span<const wire::parameter> parameters; // any others, in order
-    replication_mode mode = replication_mode::physical;
+    replication_mode mode = replication_mode::physical; // never off
     walwire::dialect dialect = walwire::dialect::postgres;
 
     wire::protocol_version version = wire::protocol_3_0; // asked for: 3.0 or 3.2

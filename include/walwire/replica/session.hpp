@@ -34,11 +34,11 @@
 #include "../wire/framer.hpp"
 #include "../wire/frontend.hpp"
 #include "../wire/outbox.hpp"
+#include "../wire/server_version.hpp"
 #include "answer.hpp"
 #include "event.hpp"
 #include "login.hpp"
 #include "options.hpp"
-#include "server_version.hpp"
 #include "stream.hpp"
 
 namespace walwire::replica {
@@ -48,8 +48,8 @@ class session {
     using event = replica::event;
 
     // Whether a session can work with these: memory_too_small; argument_too_long when the start-up
-    // packet does not fit into `out`; argument_has_nul; argument_invalid for an empty user, an
-    // interval below a millisecond, or GSSAPI encryption that is direct or required besides direct
+    // packet does not fit into `out`; argument_has_nul; argument_invalid for an empty user, a
+    // mode that is off, an interval below a millisecond, or GSSAPI encryption that is direct or required besides direct
     // TLS; unsupported_version for a protocol other than 3.0 and 3.2.
     static errc check(const options& chosen, memory room) noexcept;
 

@@ -10,7 +10,8 @@ inline errc session::check(const options& chosen, memory room) noexcept {
     if (room.stash.size() < stash_size_min || room.out.size() < out_size_min ||
         room.stash.size() < wire::header_size + std::size_t{chosen.limits.message_size_max})
         return errc::memory_too_small;
-    if (chosen.user.empty() || chosen.status_interval < millisecond ||
+    if (chosen.user.empty() || chosen.mode == replication_mode::off ||
+        chosen.status_interval < millisecond ||
         chosen.silence_timeout < millisecond || chosen.connect_timeout < millisecond)
         return errc::argument_invalid;
     if (chosen.gss == encryption::direct ||
@@ -83,6 +84,7 @@ WALWIRE_COLD inline std::optional<event> session::advance(bytes& in, instant now
     }
     if (!in.empty() || just_asked_) stream_.heard(now.steady);
     just_asked_ = false;
+    framer_.mark();
     keep_time();
     while (!ended() && !owner_is_asked() && !in.empty()) {
         const step taken = read(in);
@@ -237,7 +239,7 @@ inline step session::heard_aside(wire::message said, bytes body) noexcept {
     if (talk_.at() < wire::phase::idle && ++parameters_ > options_.limits.parameters_max)
         return {errc::too_many, {}};
     if (parameter->name == "server_version" && options_.dialect == dialect::postgres) {
-        const auto version = parse_server_version(parameter->value);
+        const auto version = wire::parse_server_version(parameter->value);
         if (!version) return {version.code(), {}};
         server_version_ = *version;
     }

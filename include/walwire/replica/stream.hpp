@@ -68,14 +68,18 @@ class stream {
         const std::byte* const at = in.data();
         const std::uint32_t size = payload_size(at);
         const std::size_t there = in.size() - front_size;
-        const std::size_t run = size < there ? size : there;
-        const bool ends = size == run;
+        const bool ends = size <= there;
+        std::size_t run = size;
+        if (ends) [[likely]] {
+            framer.took(front_size + size);
+        } else {
+            run = there;
+            framer.took(front_size + there, static_cast<std::uint32_t>(size - there));
+            pause(at);
+        }
         const lsn start = next_;
         next_ = start + run;
         heard(now);
-        framer.took(front_size + run, static_cast<std::uint32_t>(size - run));
-        if (!ends) [[unlikely]]
-            pause(at);
         if (next_.value > fast_end) [[unlikely]]
             fast_size_max_ = 0;
         in = in.subspan(front_size + run);

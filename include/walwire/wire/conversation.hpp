@@ -244,6 +244,11 @@ inline constexpr transition transitions[] = {
     {p::synced, m::ready_for_query, p::idle},
     {p::idle, m::flush, p::idle},
     {p::skipping, m::flush, p::skipping},
+    {p::skipping, m::query, p::skipping, late}, // nothing counts before Sync
+    {p::skipping, m::function_call, p::skipping, late},
+    {p::skipping, m::copy_data_in, p::skipping, late},
+    {p::skipping, m::copy_done_in, p::skipping, late},
+    {p::skipping, m::copy_fail, p::skipping, late},
     {p::idle, m::function_call, p::asked},
 
     // The client copies in (UPLOAD_MANIFEST); the server copies out (BASE_BACKUP).
@@ -328,12 +333,9 @@ struct lookup {
                 at(here, message::parameter_status) = i;
             }
             if (here >= phase::idle) at(here, message::notification_response) = i;
-            // A server may give up at any moment in which it may speak; before it has read a
-            // StartupMessage it may only do so in place of an answer to an encryption request.
-            const bool asked_encryption = here == phase::ssl_asked || here == phase::gss_asked ||
-                                          here == phase::ssl_asked_again ||
-                                          here == phase::gss_asked_again;
-            if (here >= phase::started || asked_encryption) at(here, message::fatal_response) = end;
+            // A server may give up at any moment, even before it has been asked anything, but not
+            // in the middle of somebody else's handshake.
+            if (here != phase::encrypting) at(here, message::fatal_response) = end;
             // What a failed copy left under way.
             if (here == phase::idle || here == phase::failed) {
                 for (const message said :

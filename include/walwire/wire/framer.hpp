@@ -84,12 +84,18 @@ class framer {
     std::uint64_t began() const noexcept { return began_; }
     std::uint64_t eaten() const noexcept { return eaten_; }
 
-    // For a caller that decoded a message from the input by itself, standing at a boundary: `size`
-    // bytes were taken, and `left` bytes of the CopyData's body are still to come as runs.
+    // For a caller that decoded a message from the input by itself, standing at a boundary: all of
+    // its `size` bytes were taken. It is no piece, so began() does not move.
+    void took(std::size_t size) noexcept { eaten_ += size; }
+    // The same for its first `size` bytes; `left` bytes of the CopyData's body come as runs.
     void took(std::size_t size, std::uint32_t left) noexcept {
         began_ = eaten_;
         eaten_ += size;
         left_ = left;
+    }
+    // What fails from here on fails behind all that was taken.
+    void mark() noexcept {
+        if (at_boundary()) began_ = eaten_;
     }
 
     // A new stream on the same stash.

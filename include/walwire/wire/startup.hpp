@@ -74,6 +74,43 @@ class parameters {
     reader rest_;
 };
 
+// The start-up parameter `replication`.
+enum class replication_mode : std::uint8_t {
+    off,      // an ordinary session, no walsender
+    physical, // "true": replication commands only
+    database, // "database": bound to a database, SQL and logical slots as well
+};
+
+namespace detail {
+
+// Whether `text` is the beginning of `word`, in letters of either case, and at least `least` of it.
+constexpr bool abbreviates(std::string_view text, std::string_view word,
+                           std::size_t least) noexcept {
+    if (text.size() < least || text.size() > word.size()) return false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c) != word[i]) return false;
+    }
+    return true;
+}
+
+} // namespace detail
+
+// The word "database" as it stands here, or a boolean as PostgreSQL reads booleans: any beginning
+// of true, false, yes, no, on and off that is clear, in any case, and 1 and 0. Anything else:
+// argument_invalid.
+constexpr result<replication_mode> parse_replication_mode(std::string_view text) noexcept {
+    using detail::abbreviates;
+    if (text == "database") return replication_mode::database;
+    if (abbreviates(text, "true", 1) || abbreviates(text, "yes", 1) ||
+        abbreviates(text, "on", 2) || text == "1")
+        return replication_mode::physical;
+    if (abbreviates(text, "false", 1) || abbreviates(text, "no", 1) ||
+        abbreviates(text, "off", 2) || text == "0")
+        return replication_mode::off;
+    return errc::argument_invalid;
+}
+
 struct startup_message {
     protocol_version version;
     bytes pairs; // without the NUL that ends the packet

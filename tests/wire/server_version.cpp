@@ -1,4 +1,4 @@
-#include <walwire/replica/server_version.hpp>
+#include <walwire/wire/server_version.hpp>
 
 #include <doctest/doctest.h>
 
@@ -11,7 +11,7 @@
 #include "wire/recorded_messages.hpp"
 
 using namespace walwire;
-using namespace walwire::replica;
+using namespace walwire::wire;
 
 static_assert(*parse_server_version("18.4") == 18);
 

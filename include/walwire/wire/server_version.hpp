@@ -10,7 +10,7 @@
 #include "../error.hpp"
 #include "../lsn.hpp"
 
-namespace walwire::replica {
+namespace walwire::wire {
 
 // server_version_invalid: no number in front, or one that no server will have for some centuries.
 constexpr result<int> parse_server_version(std::string_view text) noexcept {
@@ -21,4 +21,4 @@ constexpr result<int> parse_server_version(std::string_view text) noexcept {
     return static_cast<int>(*major_part);
 }
 
-} // namespace walwire::replica
+} // namespace walwire::wire

@@ -1,0 +1,69 @@
+// The settings that a server reports when it lets a client in: ParameterStatus, one for each.
+//
+// Clients read a few of them and expect all: server_version decides which grammar they use, the
+// absence of standard_conforming_strings makes libpq quote as it did in 2006. Which there are
+// depends on the version; the order does not matter (from 16 on, PostgreSQL's is that of a hash
+// table).
+//
+// Source of truth: the manual, "Asynchronous Operations"; what servers 12 to 18 send.
+#pragma once
+
+#include <string_view>
+
+#include "../bytes.hpp"
+#include "../dialect.hpp"
+#include "../wire/backend.hpp"
+#include "options.hpp"
+
+namespace walwire::primary {
+
+namespace detail {
+
+struct reported_setting {
+    std::string_view name;
+    std::string_view value;
+    int since; // the first version that reports it
+};
+
+// As a walsender without a database has them. Empty values are filled in.
+inline constexpr reported_setting reported_settings[] = {
+    {"application_name", {}, 12},
+    {"client_encoding", "SQL_ASCII", 12},
+    {"DateStyle", "ISO, MDY", 12},
+    {"default_transaction_read_only", "off", 14},
+    {"in_hot_standby", "off", 14},
+    {"integer_datetimes", "on", 12},
+    {"IntervalStyle", "postgres", 12},
+    {"is_superuser", "off", 12},
+    {"scram_iterations", "4096", 16},
+    {"search_path", "\"$user\", public", 18},
+    {"server_encoding", "SQL_ASCII", 12},
+    {"server_version", {}, 12},
+    {"session_authorization", {}, 12},
+    {"standard_conforming_strings", "on", 12},
+    {"TimeZone", "UTC", 12},
+};
+
+} // namespace detail
+
+inline void put_settings(writer& out, const options& chosen, int major_version,
+                         std::string_view user, std::string_view application_name) noexcept {
+    const auto overruled = [&](std::string_view name) noexcept {
+        for (const wire::parameter& each : chosen.parameters)
+            if (each.name == name) return true;
+        return false;
+    };
+    for (const auto& each : detail::reported_settings) {
+        if (chosen.dialect != dialect::postgres) break;
+        if (each.since > major_version || overruled(each.name)) continue;
+        std::string_view value = each.value;
+        if (each.name == "application_name") value = application_name;
+        if (each.name == "server_version") value = chosen.server_version;
+        if (each.name == "session_authorization") value = user;
+        put(out, wire::parameter_status{each.name, value});
+    }
+    for (const wire::parameter& each : chosen.parameters)
+        put(out, wire::parameter_status{each.name, each.value});
+}
+
+} // namespace walwire::primary

@@ -1,0 +1,252 @@
+// The stream of WAL as a primary sees it: lent bytes out, reported positions in, and a clock.
+//
+// This is the part of primary::session between START_REPLICATION and the end of the copy. WAL is
+// lent, never copied: send() takes a view, and what goes out is a head of 30 bytes and a part of
+// that view, message by message, so that an adapter can write both with one system call or let the
+// kernel move the body. A message holds at most 128 KiB and ends on a page boundary unless the log
+// itself ends before it, as PostgreSQL's do.
+//
+// The copy ends in one of four ways:
+//
+//     the client stops      CopyDone comes; ours follows what was begun, then the completions
+//     the timeline ends     all up to the switch point was sent; CopyDone, the client's, the row
+//                           that says where to go on, the completions
+//     the server leaves     all was sent and acknowledged; CommandComplete alone, and we close
+//     an error              ErrorResponse, wherever we are between two messages
+//
+// What is owed is a bit and not a message: a keepalive that was asked for a hundred times is one
+// keepalive, made when there is room for it.
+//
+// Source of truth: the manual, "Streaming Replication Protocol"; walsender.c.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "../bytes.hpp"
+#include "../error.hpp"
+#include "../lsn.hpp"
+#include "../time.hpp"
+#include "../wire/backend.hpp"
+#include "../wire/conversation.hpp"
+#include "../wire/copy.hpp"
+#include "../wire/outbox.hpp"
+#include "answer.hpp"
+#include "event.hpp"
+#include "options.hpp"
+#include "progress.hpp"
+
+namespace walwire::primary {
+
+// What is to be streamed: where the log of `timeline` ends at present and, if it is not the current
+// timeline any more, where it ended for good and which one follows.
+struct served_timeline {
+    timeline_id timeline;
+    lsn end;
+    timeline_id next; // 0: this is the current timeline
+    lsn switch_point;
+};
+
+// Messages end on these boundaries.
+inline constexpr std::uint64_t wal_page_size = 8192;
+
+class wal_sender {
+  public:
+    explicit wal_sender(const options& chosen) noexcept : options_(&chosen) {}
+
+    void begin(lsn start, const served_timeline& from, std::int64_t now) noexcept {
+        *this = wal_sender(*options_, start, from, now);
+    }
+
+    // The next WAL, from next() on; all of it must stay until it is given back, which is when
+    // wants_wal() says yes again or the stream is over.
+    errc lend(bytes wal) noexcept {
+        if (!wants_wal()) return errc::not_now;
+        if (wal.size() > UINT64_MAX - next_.value) return errc::lsn_overflow;
+        if (ends() && wal.size() > switch_point_ - next_) return errc::argument_too_long;
+        lent_ = wal;
+        advance(next_ + wal.size());
+        return errc::none;
+    }
+
+    // The log reaches this far now, and clients are told so.
+    void advance(lsn end) noexcept { end_ = end > end_ ? end : end_; }
+
+    // The timeline ended at `switch_point` and the history goes on as `next`. What is lent behind it
+    // is not sent.
+    void end_timeline(timeline_id next, lsn switch_point) noexcept {
+        next_timeline_ = next;
+        switch_point_ = switch_point;
+        const std::uint64_t left = switch_point > next_ ? switch_point - next_ : 0;
+        if (lent_.size() > left) lent_ = lent_.first(static_cast<std::size_t>(left));
+    }
+
+    // CopyDone came from the client: what is lent and not yet begun is not sent any more.
+    void stop() noexcept {
+        lent_ = lent_.first(0);
+        owed_keepalive_ = false;
+        stopping_ = true;
+    }
+    void shut_down() noexcept { shutting_down_ = true; }
+    // The stream is over; whatever is lent is given back.
+    void end() noexcept {
+        lent_ = {};
+        failure_ = {};
+        streaming_ = false;
+        owed_keepalive_ = owed_ping_ = false;
+    }
+
+    // A status came that cannot be read: there is an error to be said, and nothing else.
+    void fail(bool empty) noexcept {
+        failure_ = empty ? "no data left in message" : "insufficient data left in message";
+    }
+    bool failed() const noexcept { return !failure_.empty(); }
+    std::string_view failure() const noexcept { return failure_; }
+
+    bool streaming() const noexcept { return streaming_; }
+    // All that the timeline has was sent.
+    bool complete() const noexcept { return ends() && next_ >= switch_point_; }
+    bool wants_wal() const noexcept {
+        return streaming_ && lent_.empty() && !stopping_ && !failed() && !complete();
+    }
+    // Whether say() would say something.
+    bool owes(wire::phase at) const noexcept {
+        if (failed() || at == wire::phase::both_finished || has_said_goodbye(at)) return true;
+        if (at == wire::phase::client_finished) return true;
+        return at == wire::phase::copy_both &&
+               (!lent_.empty() || complete() || owed_keepalive_ || owed_ping_);
+    }
+    lsn next() const noexcept { return next_; }
+    lsn end_of_wal() const noexcept { return end_; }
+    timeline_id timeline() const noexcept { return timeline_; }
+    bool ends() const noexcept { return next_timeline_.valid(); }
+    timeline_id next_timeline() const noexcept { return next_timeline_; }
+    lsn switch_point() const noexcept { return switch_point_; }
+    const primary::progress& progress() const noexcept { return progress_; }
+
+    // Bytes came: the client is alive.
+    void heard(std::int64_t now) noexcept {
+        heard_ = now;
+        pinged_ = false;
+    }
+    std::int64_t silence_deadline() const noexcept {
+        return later(heard_, options_->wal_sender_timeout);
+    }
+    // When to ask the client for a sign of life; while we wait for it to acknowledge the last byte
+    // before we leave, a little more often.
+    std::int64_t ping_deadline() const noexcept {
+        if (leaving()) return later(asked_, farewell_interval);
+        if (pinged_ || options_->wal_sender_timeout == never) return never;
+        return later(heard_, options_->wal_sender_timeout / 2);
+    }
+    void keep_time(std::int64_t now) noexcept {
+        if (now < ping_deadline()) return;
+        owed_ping_ = pinged_ = true;
+        asked_ = now;
+    }
+
+    // A CopyData of the client's, whole.
+    result<event> control(bytes data) noexcept {
+        if (data.empty()) return errc::stream_malformed;
+        switch (std::to_integer<char>(data[0])) {
+        case 'r': {
+            const auto message = wire::parse_standby_status_update(data);
+            if (!message) return message.code();
+            owed_keepalive_ = owed_keepalive_ || message->reply_requested;
+            progress_.report(*message);
+            return event(*message);
+        }
+        case 'h': {
+            const auto message = wire::parse_hot_standby_feedback(data);
+            if (!message) return message.code();
+            return event(*message);
+        }
+        case 'p': {
+            const auto message = wire::parse_primary_status_request(data);
+            if (!message) return message.code();
+            return event(*message);
+        }
+        default: return errc::stream_unknown;
+        }
+    }
+
+    // Puts what is owed into the outbox, a CopyDone when the time has come, and the head of the
+    // next message; returns that message's body.
+    bytes say(wire::conversation& talk, wire::outbox& out, instant now) noexcept {
+        const std::int64_t sent_at = to_postgres_time(now.wall);
+        if ((owed_keepalive_ || owed_ping_) && talk.may_send(wire::message::copy_data_out)) {
+            const wire::primary_keepalive alive{end_, sent_at, owed_ping_};
+            if (out.put([&](writer& to) noexcept { put(to, alive); }) != errc::none) return {};
+            owed_keepalive_ = owed_ping_ = false;
+        }
+        if (lent_.empty()) {
+            finish(talk, out);
+            return {};
+        }
+        if (talk.at() != wire::phase::copy_both) return {};
+        const std::uint32_t size = message_size();
+        const wire::wal_data_head head{next_, end_, sent_at};
+        if (out.put([&](writer& to) noexcept { put(to, head, size); }) != errc::none) return {};
+        static_cast<void>(talk.send(wire::message::copy_data_out));
+        const bytes body = lent_.first(size);
+        lent_ = lent_.subspan(size);
+        next_ = next_ + size;
+        progress_.send_up_to(next_);
+        return body;
+    }
+
+    // All that there is was sent, and the client said that it has it: now the server may leave.
+    bool has_said_goodbye(wire::phase at) const noexcept {
+        if (at != wire::phase::copy_both || complete()) return false;
+        const lsn acknowledged =
+            progress_.flushed().valid() ? progress_.flushed() : progress_.written();
+        return leaving() && acknowledged >= next_;
+    }
+
+  private:
+    static constexpr std::int64_t farewell_interval = 250 * millisecond;
+
+    wal_sender(const options& chosen, lsn start, const served_timeline& from,
+               std::int64_t now) noexcept
+        : options_(&chosen), next_(start), end_(from.end), timeline_(from.timeline),
+          next_timeline_(from.next), switch_point_(from.switch_point), progress_(start),
+          heard_(now), asked_(now - farewell_interval), streaming_(true) {}
+
+    bool leaving() const noexcept {
+        return shutting_down_ && streaming_ && lent_.empty() && next_ >= end_;
+    }
+
+    // Up to the last page boundary within the largest message; less only where the log ends.
+    std::uint32_t message_size() const noexcept {
+        if (lent_.size() <= wire::wal_payload_max)
+            return static_cast<std::uint32_t>(lent_.size());
+        return static_cast<std::uint32_t>(wire::wal_payload_max - next_.value % wal_page_size);
+    }
+
+    void finish(wire::conversation& talk, wire::outbox& out) noexcept {
+        if (!streaming_ || (!stopping_ && !complete())) return;
+        if (!talk.may_send(wire::message::copy_done_out)) return;
+        if (out.put([](writer& to) noexcept { wire::put_copy_done(to); }) == errc::none)
+            static_cast<void>(talk.send(wire::message::copy_done_out));
+    }
+
+    const options* options_;
+    bytes lent_; // from next_ on, not yet framed
+    lsn next_;   // where the next message begins
+    lsn end_;
+    timeline_id timeline_;
+    timeline_id next_timeline_;
+    lsn switch_point_;
+    primary::progress progress_;
+    std::int64_t heard_ = 0;
+    std::int64_t asked_ = 0; // when a sign of life was asked for last
+    std::string_view failure_;
+    bool streaming_ = false;
+    bool stopping_ = false;
+    bool shutting_down_ = false;
+    bool pinged_ = false;
+    bool owed_keepalive_ = false;
+    bool owed_ping_ = false;
+};
+
+} // namespace walwire::primary

@@ -1,0 +1,698 @@
+// A recorded conversation played to a primary's session: the client's bytes go in, the owner gives
+// the answers that the recorded server gave, and what the session says is kept beside what that
+// server said.
+//
+// The owner looks only at the next message of the recording, which says what a server's owner
+// decided there: to let somebody in, to answer with this row, to refuse, to send WAL. Everything
+// else, every other byte, is the session's own doing. Virtual time is the recorded server's: each
+// WAL message and keepalive is made at the moment that it was recorded with, and where a keepalive
+// asks for a reply, time goes on until the session asks.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <walwire/auth/base64.hpp>
+#include <walwire/auth/openssl.hpp>
+#include <walwire/primary/session.hpp>
+
+#include "support/transcript.hpp"
+
+namespace recorded_server {
+
+using namespace walwire;
+
+// One message; tag 0 has none: a start-up packet, or the bare byte that answers an encryption
+// request.
+struct spoken {
+    char tag = 0;
+    bytes whole;
+    bytes body;
+};
+struct request : spoken {
+    std::size_t after = 0; // so many of the server's messages had come when it was sent
+};
+
+// A recording cut into messages. `server` has only what is compared; the rest is in `asides`.
+struct recording {
+    explicit recording(const support::transcript& from);
+
+    const support::transcript* text;
+    std::vector<request> client;
+    std::vector<spoken> server;
+    std::vector<std::string> asides; // why a message of the server's is not compared
+    wire::startup_message startup{};
+    std::size_t requests = 0;     // for encryption
+    bool server_left_first = false;
+    std::string reason;           // why it is not played at all; empty when it is
+
+    bool is(std::string_view name) const { return text->name().find(name) != std::string::npos; }
+    std::string_view parameter(std::string_view name) const {
+        std::string_view value;
+        wire::parameters list = startup.list();
+        while (const auto pair = list.next())
+            if (pair->name == name) value = pair->value;
+        return value;
+    }
+    // The body of the first message of this kind.
+    std::optional<bytes> first(char tag) const {
+        for (const spoken& each : server)
+            if (each.tag == tag) return each.body;
+        return std::nullopt;
+    }
+
+  private:
+    void cut_client();
+    void cut_server();
+    void put_aside(std::vector<std::size_t>& kept);
+    void judge();
+};
+
+inline recording::recording(const support::transcript& from) : text(&from) {
+    std::size_t client_at = 0, server_at = 0;
+    std::map<std::size_t, std::size_t> server_bytes_at; // by the end of a client's record
+    for (const support::record& each : from.records()) {
+        const bool client_spoke = each.from == support::side::client;
+        if (each.what == support::deed::said) {
+            (client_spoke ? client_at : server_at) += each.data.size();
+            if (client_spoke) server_bytes_at[client_at] = server_at;
+        } else if (!client_spoke) {
+            server_left_first = true;
+        } else {
+            break;
+        }
+    }
+    cut_client();
+    cut_server();
+    std::vector<std::size_t> kept; // how many are kept of those that end at or before an offset
+    std::vector<std::size_t> offsets;
+    for (const spoken& each : server)
+        offsets.push_back((offsets.empty() ? 0 : offsets.back()) + each.whole.size());
+    put_aside(kept);
+    std::size_t at = 0;
+    for (request& each : client) {
+        at += each.whole.size();
+        const std::size_t said = server_bytes_at.lower_bound(at)->second;
+        const auto count = std::upper_bound(offsets.begin(), offsets.end(), said);
+        each.after = kept[static_cast<std::size_t>(count - offsets.begin())];
+    }
+    judge();
+}
+
+inline void recording::cut_client() {
+    bytes rest = text->said(support::side::client);
+    bool started = false;
+    while (!rest.empty()) {
+        const std::size_t header = started ? wire::header_size : wire::length_size;
+        std::size_t size = rest.size();
+        if (size >= header) {
+            const std::size_t length =
+                load<std::uint32_t>(rest.data() + header - 4) + header - wire::length_size;
+            size = std::min(size, std::max(length, header));
+        }
+        request cut;
+        cut.whole = rest.first(size);
+        if (size >= header) cut.body = cut.whole.subspan(header);
+        if (started) cut.tag = static_cast<char>(rest[0]);
+        if (!started) {
+            if (const auto packet = wire::parse_startup_packet(cut.body)) {
+                if (const auto* said = std::get_if<wire::startup_message>(&*packet)) {
+                    startup = *said;
+                    started = true;
+                } else if (!std::holds_alternative<wire::cancel_request>(*packet)) {
+                    ++requests;
+                }
+            }
+        }
+        client.push_back(cut);
+        rest = rest.subspan(size);
+    }
+}
+
+inline void recording::cut_server() {
+    bytes rest = text->said(support::side::server);
+    for (std::size_t i = 0; i < requests && !rest.empty(); ++i) {
+        server.push_back({0, rest.first(1), {}});
+        rest = rest.subspan(1);
+    }
+    while (rest.size() >= wire::header_size) {
+        const std::size_t size = 1 + load<std::uint32_t>(rest.data() + 1);
+        if (size > rest.size()) break;
+        server.push_back({static_cast<char>(rest[0]), rest.first(size), rest.subspan(5, size - 5)});
+        rest = rest.subspan(size);
+    }
+    if (!rest.empty()) reason = "the recorded server stopped in the middle of a message";
+}
+
+// What a session does otherwise than the recorded server on purpose, message by message.
+inline void recording::put_aside(std::vector<std::size_t>& kept) {
+    std::vector<spoken> compared;
+    bool in = false;
+    kept.push_back(0);
+    for (std::size_t i = 0; i < server.size(); ++i) {
+        const spoken& each = server[i];
+        const spoken* const next = i + 1 < server.size() ? &server[i + 1] : nullptr;
+        const bool ok = each.tag == 'R' && load<std::uint32_t>(each.body.data()) == 0;
+        if (in && each.tag == 'S')
+            asides.push_back("a setting that changed during the connection: a session tells its "
+                             "settings once");
+        else if (ok && next != nullptr && next->tag == 'E')
+            asides.push_back("AuthenticationOk before a refusal: a session is told who may come in "
+                             "before it says so");
+        else
+            compared.push_back(each);
+        in = in || each.tag == 'Z';
+        kept.push_back(compared.size());
+    }
+    server = std::move(compared);
+}
+
+inline void recording::judge() {
+    const auto mode = wire::parse_replication_mode(parameter("replication"));
+    const bool packet = startup.version.value != 0;
+    if (packet && parameter("replication").empty())
+        reason = "not a replication connection: a primary serves nothing else";
+    else if (packet && mode && *mode == wire::replication_mode::off)
+        reason = "not a replication connection: a primary serves nothing else";
+    for (std::size_t i = 0; i < server.size(); ++i) {
+        const spoken& each = server[i];
+        if (each.tag == 0 && each.whole[0] == std::byte{'G'}) reason = "GSSAPI encryption";
+        if (each.tag == 'Z' && each.body[0] != std::byte{'I'})
+            reason = "SQL in a transaction block: a session's is always idle";
+        if (each.tag == 'H' || each.tag == 'G') reason = "a base backup or a manifest";
+    }
+    for (std::size_t i = 0; i < client.size(); ++i) {
+        if (client[i].tag != 'Q') continue;
+        const std::string_view query = as_text(client[i].body);
+        const std::size_t after = client[i].after;
+        if (query.find("LOGICAL") != std::string_view::npos &&
+            query.starts_with("START_REPLICATION") && after < server.size() &&
+            server[after].tag == 'W')
+            reason = "a logical stream";
+    }
+}
+
+// A message as it is compared: an error without the place in the server's source, all else as its
+// bytes are.
+inline std::string comparable(const spoken& said) {
+    std::string shown(1, said.tag == 0 ? '-' : said.tag);
+    if (said.tag != 'E' && said.tag != 'N') return shown + std::string(as_text(said.whole));
+    reader in(said.body);
+    while (const std::uint8_t field = in.u8()) {
+        const std::string_view value = in.c_string();
+        if (field == 'F' || field == 'L' || field == 'R') continue;
+        shown += std::string(1, static_cast<char>(field)) + std::string(value) + '|';
+    }
+    return shown;
+}
+
+// From 16 on the settings come in the order of a hash table.
+inline std::vector<std::string> comparable(const std::vector<spoken>& all, int major_version) {
+    std::vector<std::string> shown;
+    for (const spoken& each : all) shown.push_back(comparable(each));
+    auto first = shown.begin();
+    while (major_version >= 16 && first != shown.end()) {
+        first = std::find_if(first, shown.end(), [](const auto& line) { return line[0] == 'S'; });
+        const auto last =
+            std::find_if(first, shown.end(), [](const auto& line) { return line[0] != 'S'; });
+        std::sort(first, last);
+        first = last;
+    }
+    return shown;
+}
+
+inline const std::string& password_of(std::string_view user) {
+    static const std::map<std::string_view, std::string> passwords{
+        {"u_md5", "md5secret"},     {"u_scram", "scramsecret"}, {"u_mixed", "mixedsecret"},
+        {"u_prep", "IXIX"},         {"u_clear", "clearsecret"}, {"u_norepl", "noreplsecret"},
+        {"u_trust", "trustsecret"},
+    };
+    static const std::string none;
+    const auto found = passwords.find(user);
+    return found == passwords.end() ? none : found->second;
+}
+
+// What the recorded exchange drew at random: the bytes behind a nonce, or an MD5 salt.
+struct drawn {
+    std::array<std::byte, 18> random{};
+    std::array<std::byte, 64> salt{};
+    std::size_t salt_size = 0;
+};
+
+inline drawn draws_of(const recording& from) {
+    drawn made;
+    for (const spoken& each : from.server) {
+        const auto said = each.tag == 'R' ? wire::parse_authentication(each.body)
+                                          : result<wire::authentication>(errc::not_now);
+        if (!said) continue;
+        if (said->code == wire::authentication_code::md5_password)
+            std::copy(said->data.begin(), said->data.end(), made.random.begin());
+        if (said->code != wire::authentication_code::sasl_continue) continue;
+        const std::string_view text = as_text(said->data);
+        const std::size_t salt = text.find(",s="), rounds = text.find(",i=");
+        const std::string_view nonce = text.substr(0, salt);
+        static_cast<void>(auth::parse_base64(nonce.substr(nonce.size() - 24), made.random));
+        const auto size =
+            auth::parse_base64(text.substr(salt + 3, rounds - salt - 3), made.salt);
+        made.salt_size = size ? *size : 0;
+    }
+    return made;
+}
+
+// The SHA-256 of the certificate that the recorded server of this version showed.
+inline auth::sha256_digest certificate_hash(const recording& from) {
+    std::ifstream file(WALWIRE_TRANSCRIPTS "/" + from.text->name().substr(0, 4) +
+                       "/tls_server_cert.pem");
+    std::string line, body;
+    while (std::getline(file, line))
+        if (!line.starts_with('-')) body += line;
+    std::vector<std::byte> certificate(body.size());
+    const auto size = auth::parse_base64(body, certificate);
+    auth::sha256_digest hash{};
+    const auth::crypto with = auth::openssl();
+    if (size)
+        static_cast<void>(auth::sha256(with, {bytes(certificate).first(*size)}, hash));
+    return hash;
+}
+
+
+// Plays one recording to a session, the client's bytes in chunks.
+class player {
+  public:
+    // `late`: a timeline that ends does so while it is streamed, and not before.
+    player(const recording& played, std::size_t chunk, bool late)
+        : played_(played), draws_(draws_of(played)), chunk_(chunk), late_(late),
+          crypto_(auth::openssl()), stash_(stash_size), out_(out_size) {
+        crypto_.context = &draws_;
+        crypto_.random = [](void* context, mutable_bytes out) noexcept {
+            const auto& random = static_cast<const drawn*>(context)->random;
+            std::copy_n(random.begin(), std::min(out.size(), random.size()), out.begin());
+            return true;
+        };
+        session_.emplace(chosen(), memory{stash_, out_});
+    }
+    player(const player&) = delete;
+
+    void play() {
+        if (played_.is("a18_")) { // TLS without asking: the record of a handshake
+            const std::byte handshake{0x16};
+            turn({&handshake, 1});
+        }
+        for (const request& each : played_.client) {
+            go_on(std::max(each.after, provoked_by(each)));
+            for (bytes rest = each.whole; !rest.empty();) {
+                const std::size_t size = std::min(chunk_, rest.size());
+                turn(rest.first(size));
+                rest = rest.subspan(size);
+            }
+        }
+        go_on(played_.server.size());
+        if (!session_->over() && played_.server_left_first && session_->streaming()) {
+            pass_time();
+            turn({});
+        }
+        if (session_->over()) return;
+        session_->finish();
+        turn({});
+    }
+
+    // What the session said, message by message, and how it ended.
+    std::vector<spoken> said() const {
+        std::vector<spoken> all;
+        std::size_t at = 0;
+        for (const std::size_t end : ends_) {
+            const bytes whole = bytes(said_).subspan(at, end - at);
+            if (end - at < wire::header_size)
+                all.push_back({0, whole, {}});
+            else
+                all.push_back({static_cast<char>(whole[0]), whole, whole.subspan(5)});
+            at = end;
+        }
+        if (at < said_.size()) all.push_back({'?', bytes(said_).subspan(at), {}});
+        return all;
+    }
+    const std::string& outcome() const { return outcome_; }
+    std::size_t left() const { return left_; }
+
+  private:
+    primary::options chosen() {
+        primary::options made;
+        made.server_version = version_ = std::to_string(played_.text->major_version()) + ".0";
+        for (const spoken& each : played_.server) {
+            if (each.tag == 0 && each.whole[0] == std::byte{'S'})
+                made.tls = primary::encryption::offered;
+            if (each.tag == 'K') {
+                made.pid = load<std::uint32_t>(each.body.data());
+                made.cancel_key = each.body.subspan(4);
+            }
+            if (each.tag != 'S') continue;
+            const auto said = wire::parse_parameter_status(each.body);
+            // What depends on the server's state, the role and the database.
+            for (const std::string_view name : {"in_hot_standby", "is_superuser",
+                                                "client_encoding", "server_encoding"})
+                if (said->name == name) settings_.push_back({said->name, said->value});
+            if (said->name == "server_version") made.server_version = said->value;
+        }
+        made.direct_tls = played_.is("a18_");
+        made.parameters = settings_;
+        if (made.cancel_key.empty()) made.cancel_key = key_;
+        made.mock_secret = mock_secret_;
+        made.crypto = &crypto_;
+        if (played_.parameter("options").find("wal_sender_timeout=2s") != std::string_view::npos)
+            made.wal_sender_timeout = 2 * second;
+        return made;
+    }
+
+    std::size_t at() const { return ends_.size(); }
+    bool done() const { return at() >= played_.server.size(); }
+    // The recorded server's next message; a tag of its own when there is none.
+    const spoken& next(std::size_t behind = 0) const {
+        static const spoken none{'$', {}, {}};
+        return at() + behind < played_.server.size() ? played_.server[at() + behind] : none;
+    }
+    static bool is_copy(const spoken& said, char kind) {
+        return said.tag == 'd' && said.body[0] == static_cast<std::byte>(kind);
+    }
+
+    // Before a message that the server answers at once, it said what it had said before that
+    // answer, even where the two crossed on their way.
+    std::size_t provoked_by(const request& asked) const {
+        if (!session_->streaming() || asked.tag == 'Q') return 0;
+        const bool wants_reply = asked.tag == 'd' && !asked.body.empty() &&
+                                 asked.body[0] == std::byte{'r'} &&
+                                 asked.body.back() != std::byte{0};
+        if (asked.tag == 'd' && !wants_reply) return 0;
+        for (std::size_t i = at(); i < played_.server.size(); ++i) {
+            const spoken& said = played_.server[i];
+            if (said.tag != 'd') return wants_reply ? 0 : i;
+            if (wants_reply && is_copy(said, 'k') && said.body.back() == std::byte{0}) return i;
+        }
+        return wants_reply ? 0 : played_.server.size();
+    }
+
+    // Does what the server did by itself until it has said so much.
+    void go_on(std::size_t until) {
+        while (at() < until && !session_->over()) {
+            const std::size_t before = at();
+            prompt(until);
+            turn({});
+            if (at() == before) return;
+        }
+    }
+
+    void prompt(std::size_t until) {
+        const spoken& said = next();
+        if (said.tag == 'N') note();
+        if (said.tag == 'E') {
+            const auto fields = *wire::parse_error_fields(said.body);
+            const bool leaving = fields.message == primary::shutting_down.message;
+            if (leaving && session_->at() == wire::phase::idle)
+                static_cast<void>(session_->shut_down());
+            else
+                refuse();
+        }
+        if (!session_->streaming()) return;
+        const bool leaves = as_text(said.body).starts_with("COPY 0");
+        if (is_copy(said, 'w')) lend(until);
+        if (is_copy(said, 'k')) {
+            session_->advance({load<std::uint64_t>(said.body.data() + 1)});
+            if (next(1).tag == 'C')
+                static_cast<void>(session_->shut_down());
+            else
+                pass_time();
+        }
+        if (said.tag == 'C' && leaves) static_cast<void>(session_->shut_down());
+        if (said.tag == 'c' && session_->at() == wire::phase::copy_both) end_timeline();
+    }
+
+    // The WAL that was recorded as of one end of the log, as one piece: how it is cut into messages
+    // is the session's affair.
+    void lend(std::size_t until) {
+        if (!session_->wants_wal()) return;
+        const std::uint64_t end = load<std::uint64_t>(next().body.data() + 9);
+        session_->advance({end});
+        lent_.clear();
+        for (std::size_t i = 0; at() + i < until && is_copy(next(i), 'w'); ++i) {
+            if (load<std::uint64_t>(next(i).body.data() + 9) != end) break;
+            const bytes wal = next(i).body.subspan(25);
+            lent_.insert(lent_.end(), wal.begin(), wal.end());
+        }
+        static_cast<void>(session_->send(lent_));
+    }
+
+    // Where the history goes on, as the row behind the next CopyDone says.
+    primary::served_timeline ending(lsn start) const {
+        primary::served_timeline made{timeline_, start, {}, {}};
+        for (std::size_t i = at(); i < played_.server.size(); ++i) {
+            const spoken& said = played_.server[i];
+            if (said.tag == 'Z') break;
+            if (is_copy(said, 'w') || is_copy(said, 'k')) {
+                const std::size_t place = is_copy(said, 'w') ? 9 : 1;
+                if (made.end == start) made.end = {load<std::uint64_t>(said.body.data() + place)};
+            }
+            if (said.tag != 'D') continue;
+            const auto row = *wire::data_row::parse(said.body, 16);
+            made.next = {static_cast<std::uint32_t>(std::stoul(std::string(*row[0])))};
+            made.switch_point = *parse_lsn(*row[1]);
+        }
+        return made;
+    }
+    void end_timeline() {
+        const primary::served_timeline end = ending({});
+        if (end.next.valid())
+            static_cast<void>(session_->end_timeline(end.next, end.switch_point));
+    }
+
+    // Up to the moment when the session does something by itself.
+    void pass_time() {
+        const std::int64_t deadline = session_->deadline();
+        if (deadline != never && deadline > now_.steady) now_.steady = deadline;
+    }
+
+    void turn(bytes in) {
+        for (;;) {
+            tell_time();
+            const auto told = session_->poll(in, now_);
+            if (told) {
+                collect();
+                std::visit([this](const auto& said) { hear(said); }, *told);
+            }
+            const std::size_t before = said_.size();
+            collect();
+            session_->consume(session_->output().size());
+            collected_ = 0;
+            if (!told && said_.size() == before && in.empty()) break;
+            if (!told && said_.size() == before) {
+                left_ += in.size();
+                break;
+            }
+        }
+    }
+    // The clock of the recorded server when it said its next message of a stream.
+    void tell_time() {
+        for (std::size_t i = 0; at() + i < played_.server.size(); ++i) {
+            const spoken& said = next(i);
+            if (said.tag != 'd') continue;
+            const std::size_t place = is_copy(said, 'w') ? 17 : 9;
+            const auto sent_at = load<std::uint64_t>(said.body.data() + place);
+            now_.wall = from_postgres_time(static_cast<std::int64_t>(sent_at));
+            return;
+        }
+    }
+    // Copies what is new in the output, and cuts it.
+    void collect() {
+        const gather out = session_->output();
+        for (const bytes part : {out.head, out.body}) {
+            const std::size_t skipped = std::min(collected_, part.size());
+            collected_ -= skipped;
+            said_.insert(said_.end(), part.begin() + static_cast<long>(skipped), part.end());
+        }
+        collected_ = out.size();
+        for (;;) {
+            const std::size_t begin = ends_.empty() ? 0 : ends_.back();
+            const std::size_t have = said_.size() - begin;
+            if (at() < played_.requests && have > 0)
+                ends_.push_back(begin + 1);
+            else if (have < wire::header_size ||
+                     have < 1 + load<std::uint32_t>(said_.data() + begin + 1))
+                return;
+            else
+                ends_.push_back(begin + 1 + load<std::uint32_t>(said_.data() + begin + 1));
+        }
+    }
+
+    void refuse() {
+        const auto fields = *wire::parse_error_fields(next().body);
+        static_cast<void>(session_->refuse(
+            {fields.sqlstate, fields.message, fields.detail, fields.hint, fields.fatal()}));
+    }
+    void note() {
+        static_cast<void>(session_->notify(primary_fields(*wire::parse_error_fields(next().body))));
+        collect();
+    }
+    static wire::error_fields primary_fields(wire::error_fields fields) {
+        fields.file = fields.line = fields.routine = {};
+        return fields;
+    }
+
+    void hear(const primary::tls_accepted&) {
+        hash_ = certificate_hash(played_);
+        static_cast<void>(session_->secured(hash_));
+    }
+    void hear(const primary::login_requested& said) {
+        if (next().tag == 'E') return refuse();
+        const auto asks = wire::parse_authentication(next().body);
+        const std::string& password = password_of(said.user);
+        auth::method how = auth::method::none;
+        secret_ = auth::stored_secret(password);
+        if (asks->code == wire::authentication_code::cleartext_password)
+            how = auth::method::password;
+        if (asks->code == wire::authentication_code::md5_password) how = auth::method::md5;
+        if (asks->code == wire::authentication_code::sasl) {
+            how = auth::method::scram_sha_256;
+            const auto made = auth::make_verifier(
+                crypto_, password, bytes(draws_.salt).first(draws_.salt_size), 4096);
+            verifier_.resize(256);
+            writer text(verifier_);
+            if (made) auth::put_verifier(text, *made);
+            secret_ = auth::stored_secret(as_text(text.written()));
+        }
+        static_cast<void>(session_->admit(how, &secret_));
+    }
+
+    // Commands: a refusal, or the row that was recorded.
+    bool refused() {
+        if (next().tag == 'N') note();
+        if (next().tag == 'E') refuse();
+        return session_->at() != wire::phase::asked;
+    }
+    std::optional<std::string_view> value(std::size_t index) const {
+        for (std::size_t i = 0; next(i).tag != '$' && next(i).tag != 'Z'; ++i)
+            if (next(i).tag == 'D') return (*wire::data_row::parse(next(i).body, 16))[index];
+        return std::nullopt;
+    }
+    std::uint64_t number(std::size_t index) const {
+        return value(index) ? std::stoull(std::string(*value(index))) : 0;
+    }
+    lsn position(std::size_t index) const { return value(index) ? *parse_lsn(*value(index)) : lsn{}; }
+
+    void hear(const primary::identify_system&) {
+        if (refused()) return;
+        const timeline_id timeline{static_cast<std::uint32_t>(number(1))};
+        session_->answer(primary::system_identity{number(0), timeline, position(2), value(3)});
+    }
+    void hear(const primary::show&) {
+        if (refused()) return;
+        reader in(next().body.subspan(2));
+        session_->answer(primary::setting{in.c_string(), value(0).value_or("")});
+    }
+    void hear(const primary::timeline_history& said) {
+        if (refused()) return;
+        session_->answer(
+            primary::history_content{*said.timeline, as_bytes(value(1).value_or(""))});
+    }
+    void hear(const primary::create_replication_slot&) {
+        if (refused()) return;
+        session_->answer(
+            primary::created_slot{value(0).value_or(""), position(1), value(2), value(3)});
+    }
+    void hear(const primary::read_replication_slot&) {
+        if (refused()) return;
+        session_->answer(primary::slot_state{value(0).has_value(), position(1),
+                                             {static_cast<std::uint32_t>(number(2))}});
+    }
+    void hear(const primary::alter_replication_slot&) {
+        if (!refused()) session_->complete();
+    }
+    void hear(const primary::drop_replication_slot&) {
+        if (!refused()) session_->complete();
+    }
+    void hear(const primary::start_replication& said) {
+        timeline_ = said.timeline.value_or(timeline_id{1});
+        const spoken& error = next().tag == 'W' ? next(1) : next();
+        primary::served_timeline from = ending(said.start);
+        if (error.tag == 'E') {
+            const auto fields = *wire::parse_error_fields(error.body);
+            const std::string_view ahead = "ahead of the WAL flush position of this server ";
+            const std::string_view forked = " at ";
+            const std::size_t place = fields.message.find(ahead);
+            const std::size_t left = fields.detail.rfind(forked);
+            if (place != std::string_view::npos) {
+                from.end = *parse_lsn(fields.message.substr(place + ahead.size()));
+            } else if (left != std::string_view::npos && next().tag == 'E') {
+                std::string_view fork = fields.detail.substr(left + forked.size());
+                fork.remove_suffix(1);
+                from = {timeline_, *parse_lsn(fork), {timeline_.value + 1}, *parse_lsn(fork)};
+            } else if (next().tag == 'E') {
+                return refuse();
+            }
+        }
+        if (late_ && next().tag == 'W') from.next = {}, from.switch_point = {};
+        static_cast<void>(session_->stream(from));
+    }
+    void hear(const primary::sql&) {
+        while (!refused() || session_->at() == wire::phase::rows) {
+            collect();
+            const spoken said = next();
+            if (said.tag == 'T') {
+                std::vector<wire::column> columns;
+                wire::row_description::parse(said.body, 99)->each(
+                    [&](const wire::column& each) { columns.push_back(each); });
+                session_->columns(columns);
+            } else if (said.tag == 'D') {
+                const auto row = *wire::data_row::parse(said.body, 99);
+                std::vector<std::optional<std::string_view>> values;
+                for (std::size_t i = 0; i < row.size(); ++i) values.push_back(row[i]);
+                session_->row(values);
+            } else if (said.tag == 'C') {
+                session_->complete(wire::parse_command_complete(said.body)->tag);
+            } else if (said.tag == 'I') {
+                session_->complete("");
+            } else {
+                session_->end_results();
+                return;
+            }
+        }
+    }
+    void hear(const primary::start_logical_replication&) { refuse(); }
+    void hear(const primary::base_backup&) { refuse(); }
+    void hear(const primary::upload_manifest&) { refuse(); }
+    void hear(const primary::closed& said) {
+        constexpr const char* causes[] = {"terminated", "cancel", "refused", "shut_down"};
+        outcome_ = std::string("closed ") + causes[static_cast<int>(said.cause)];
+    }
+    void hear(const primary::failed& said) {
+        outcome_ = "failed: " + std::string(text(said.reason.code));
+    }
+    template <class Event>
+    void hear(const Event&) {}
+
+    const recording& played_;
+    drawn draws_;
+    std::size_t chunk_;
+    bool late_;
+    auth::crypto crypto_;
+    std::vector<std::byte> stash_, out_, lent_, verifier_;
+    std::vector<wire::parameter> settings_;
+    std::string version_;
+    std::array<std::byte, 32> key_{}, mock_secret_{};
+    auth::sha256_digest hash_{};
+    auth::stored_secret secret_;
+    std::optional<primary::session> session_;
+    instant now_{1'000'000, 0};
+    timeline_id timeline_;
+    std::vector<std::byte> said_;
+    std::vector<std::size_t> ends_;
+    std::size_t collected_ = 0; // of the output that waits
+    std::size_t left_ = 0;
+    std::string outcome_;
+};
+
+} // namespace recorded_server
