@@ -9,15 +9,17 @@
 //         for (auto out = session.output(); !out.empty(); out = session.output())
 //             session.consume(write(socket, out));          // bytes out
 //         if (session.over()) break;
-//         in = read_or_wait(socket, session.deadline());    // empty on timeout; or finish()
+//         if (in.empty())                                   // else it waited for what was written
+//             in = read_or_wait(socket, session.deadline());    // empty on timeout; or finish()
 //     }
 //
 // poll advances the span past what it ate. It comes back empty-handed with the span empty ("read
-// more"), or leaves bytes only where the owner owes a command ("answer first"): a TLS handshake, a
-// password, a placement. A partial message is never the owner's to keep. Views inside an event live
-// until the next call on that machine or until the input buffer is reused. Only poll moves the
-// machine; output() is stable until consume. Any call in any order is legal: what cannot be done
-// now is refused by a code and changes nothing, and after the end every call is a harmless no-op.
+// more"), or leaves bytes only where something is owed first: by the owner a TLS handshake, a
+// password or an answer, by the transport the room for one. A partial message is never the owner's
+// to keep. Views inside an event live until the next call on that machine or until the input buffer
+// is reused. Only poll moves the machine; output() is stable until consume. Any call in any order
+// is legal: what cannot be done now is refused by a code and changes nothing, and after the end
+// every call is a harmless no-op.
 //
 // Machines are placed, not moved. Distinct machines are independent; one is not thread-safe.
 #pragma once

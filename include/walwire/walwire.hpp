@@ -22,6 +22,7 @@
 #include "lsn.hpp"
 #include "primary/registry.hpp"
 #include "primary/role.hpp"
+#include "primary/session.hpp"
 #include "primary/slot.hpp"
 #include "primary/slots_file.hpp"
 #include "primary/synchronous_standbys.hpp"

@@ -84,8 +84,8 @@ class Resume(live.Live):
             process.wait(cluster.PATIENCE)
 
     def whole_partial(self, source, directory, process):
-        """Stops pg_receivewal and says whether it stands between two steps. Killed while it fills a
-        new file with zeros it leaves a short one, which neither of the two programs goes on with."""
+        """Stops pg_receivewal and says whether it stands between two steps. Killed while it fills
+        a new file with zeros it leaves a short one, with which neither program goes on."""
         process.send_signal(signal.SIGSTOP)
         cluster.wait_until(lambda: cluster.stands_still(process), 'pg_receivewal to stand still')
         return all(os.path.getsize(os.path.join(directory, name)) == source.segment_size

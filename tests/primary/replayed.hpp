@@ -49,9 +49,9 @@ struct recording {
     std::vector<spoken> server;
     std::vector<std::string> asides; // why a message of the server's is not compared
     wire::startup_message startup{};
-    std::size_t requests = 0;     // for encryption
+    std::size_t requests = 0; // for encryption
     bool server_left_first = false;
-    std::string reason;           // why it is not played at all; empty when it is
+    std::string reason; // why it is not played at all; empty when it is
 
     bool is(std::string_view name) const { return text->name().find(name) != std::string::npos; }
     std::string_view parameter(std::string_view name) const {
@@ -69,7 +69,7 @@ struct recording {
     }
 
   private:
-    void cut_client();
+    void cut_client(std::size_t size);
     void cut_server();
     void put_aside(std::vector<std::size_t>& kept);
     void judge();
@@ -83,13 +83,12 @@ inline recording::recording(const support::transcript& from) : text(&from) {
         if (each.what == support::deed::said) {
             (client_spoke ? client_at : server_at) += each.data.size();
             if (client_spoke) server_bytes_at[client_at] = server_at;
-        } else if (!client_spoke) {
-            server_left_first = true;
-        } else {
-            break;
+            continue;
         }
+        server_left_first = !client_spoke;
+        break; // what comes behind finds nobody
     }
-    cut_client();
+    cut_client(client_at);
     cut_server();
     std::vector<std::size_t> kept; // how many are kept of those that end at or before an offset
     std::vector<std::size_t> offsets;
@@ -106,8 +105,8 @@ inline recording::recording(const support::transcript& from) : text(&from) {
     judge();
 }
 
-inline void recording::cut_client() {
-    bytes rest = text->said(support::side::client);
+inline void recording::cut_client(std::size_t size_of_all) {
+    bytes rest = text->said(support::side::client).first(size_of_all);
     bool started = false;
     while (!rest.empty()) {
         const std::size_t header = started ? wire::header_size : wire::length_size;
@@ -163,6 +162,9 @@ inline void recording::put_aside(std::vector<std::size_t>& kept) {
         if (in && each.tag == 'S')
             asides.push_back("a setting that changed during the connection: a session tells its "
                              "settings once");
+        else if (each.tag == 'T' && next != nullptr && next->tag == 'E')
+            asides.push_back("the columns of a history that there is none of: a session describes "
+                             "a row only when it has one");
         else if (ok && next != nullptr && next->tag == 'E')
             asides.push_back("AuthenticationOk before a refusal: a session is told who may come in "
                              "before it says so");
@@ -176,7 +178,7 @@ inline void recording::put_aside(std::vector<std::size_t>& kept) {
 
 inline void recording::judge() {
     const auto mode = wire::parse_replication_mode(parameter("replication"));
-    const bool packet = startup.version.value != 0;
+    const bool packet = startup.version.major_part() == 3;
     if (packet && parameter("replication").empty())
         reason = "not a replication connection: a primary serves nothing else";
     else if (packet && mode && *mode == wire::replication_mode::off)
@@ -207,7 +209,8 @@ inline std::string comparable(const spoken& said) {
     reader in(said.body);
     while (const std::uint8_t field = in.u8()) {
         const std::string_view value = in.c_string();
-        if (field == 'F' || field == 'L' || field == 'R') continue;
+        if (std::string_view("FLRWP").find(static_cast<char>(field)) != std::string_view::npos)
+            continue;
         shown += std::string(1, static_cast<char>(field)) + std::string(value) + '|';
     }
     return shown;
@@ -259,8 +262,7 @@ inline drawn draws_of(const recording& from) {
         const std::size_t salt = text.find(",s="), rounds = text.find(",i=");
         const std::string_view nonce = text.substr(0, salt);
         static_cast<void>(auth::parse_base64(nonce.substr(nonce.size() - 24), made.random));
-        const auto size =
-            auth::parse_base64(text.substr(salt + 3, rounds - salt - 3), made.salt);
+        const auto size = auth::parse_base64(text.substr(salt + 3, rounds - salt - 3), made.salt);
         made.salt_size = size ? *size : 0;
     }
     return made;
@@ -277,11 +279,9 @@ inline auth::sha256_digest certificate_hash(const recording& from) {
     const auto size = auth::parse_base64(body, certificate);
     auth::sha256_digest hash{};
     const auth::crypto with = auth::openssl();
-    if (size)
-        static_cast<void>(auth::sha256(with, {bytes(certificate).first(*size)}, hash));
+    if (size) static_cast<void>(auth::sha256(with, {bytes(certificate).first(*size)}, hash));
     return hash;
 }
-
 
 // Plays one recording to a session, the client's bytes in chunks.
 class player {
@@ -314,7 +314,7 @@ class player {
             }
         }
         go_on(played_.server.size());
-        if (!session_->over() && played_.server_left_first && session_->streaming()) {
+        if (!session_->over() && played_.is("b13_")) {
             pass_time();
             turn({});
         }
@@ -355,8 +355,8 @@ class player {
             if (each.tag != 'S') continue;
             const auto said = wire::parse_parameter_status(each.body);
             // What depends on the server's state, the role and the database.
-            for (const std::string_view name : {"in_hot_standby", "is_superuser",
-                                                "client_encoding", "server_encoding"})
+            for (const std::string_view name :
+                 {"in_hot_standby", "is_superuser", "client_encoding", "server_encoding"})
                 if (said->name == name) settings_.push_back({said->name, said->value});
             if (said->name == "server_version") made.server_version = said->value;
         }
@@ -466,8 +466,7 @@ class player {
     }
     void end_timeline() {
         const primary::served_timeline end = ending({});
-        if (end.next.valid())
-            static_cast<void>(session_->end_timeline(end.next, end.switch_point));
+        if (end.next.valid()) static_cast<void>(session_->end_timeline(end.next, end.switch_point));
     }
 
     // Up to the moment when the session does something by itself.
@@ -480,6 +479,7 @@ class player {
         for (;;) {
             tell_time();
             const auto told = session_->poll(in, now_);
+            if (told && std::holds_alternative<primary::tls_accepted>(*told)) in = {};
             if (told) {
                 collect();
                 std::visit([this](const auto& said) { hear(said); }, *told);
@@ -557,8 +557,8 @@ class player {
         if (asks->code == wire::authentication_code::md5_password) how = auth::method::md5;
         if (asks->code == wire::authentication_code::sasl) {
             how = auth::method::scram_sha_256;
-            const auto made = auth::make_verifier(
-                crypto_, password, bytes(draws_.salt).first(draws_.salt_size), 4096);
+            const auto made = auth::make_verifier(crypto_, password,
+                                                  bytes(draws_.salt).first(draws_.salt_size), 4096);
             verifier_.resize(256);
             writer text(verifier_);
             if (made) auth::put_verifier(text, *made);
@@ -581,7 +581,9 @@ class player {
     std::uint64_t number(std::size_t index) const {
         return value(index) ? std::stoull(std::string(*value(index))) : 0;
     }
-    lsn position(std::size_t index) const { return value(index) ? *parse_lsn(*value(index)) : lsn{}; }
+    lsn position(std::size_t index) const {
+        return value(index) ? *parse_lsn(*value(index)) : lsn{};
+    }
 
     void hear(const primary::identify_system&) {
         if (refused()) return;
@@ -595,8 +597,7 @@ class player {
     }
     void hear(const primary::timeline_history& said) {
         if (refused()) return;
-        session_->answer(
-            primary::history_content{*said.timeline, as_bytes(value(1).value_or(""))});
+        session_->answer(primary::history_content{*said.timeline, as_bytes(value(1).value_or(""))});
     }
     void hear(const primary::create_replication_slot&) {
         if (refused()) return;
@@ -605,8 +606,8 @@ class player {
     }
     void hear(const primary::read_replication_slot&) {
         if (refused()) return;
-        session_->answer(primary::slot_state{value(0).has_value(), position(1),
-                                             {static_cast<std::uint32_t>(number(2))}});
+        session_->answer(primary::slot_state{
+            value(0).has_value(), position(1), {static_cast<std::uint32_t>(number(2))}});
     }
     void hear(const primary::alter_replication_slot&) {
         if (!refused()) session_->complete();
@@ -638,13 +639,16 @@ class player {
         static_cast<void>(session_->stream(from));
     }
     void hear(const primary::sql&) {
-        while (!refused() || session_->at() == wire::phase::rows) {
-            collect();
+        for (collect(); session_->at() > wire::phase::idle; collect()) {
             const spoken said = next();
+            if (said.tag == 'N') note();
+            if (said.tag == 'N') continue;
+            if (said.tag == 'E') return refuse();
             if (said.tag == 'T') {
                 std::vector<wire::column> columns;
-                wire::row_description::parse(said.body, 99)->each(
-                    [&](const wire::column& each) { columns.push_back(each); });
+                wire::row_description::parse(said.body, 99)->each([&](const wire::column& each) {
+                    columns.push_back(each);
+                });
                 session_->columns(columns);
             } else if (said.tag == 'D') {
                 const auto row = *wire::data_row::parse(said.body, 99);

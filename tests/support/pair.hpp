@@ -72,7 +72,7 @@ class served {
 
     auth::method how = auth::method::none;
     std::optional<auth::stored_secret> secret;
-    bool answers = true; // commands; a test that does not want that answers by itself
+    bool answers = true;              // commands; a test that does not want that answers by itself
     std::vector<primary::event> told; // the first ones
     std::optional<primary::event> last;
 
@@ -129,8 +129,7 @@ class served {
         if (found == world_.histories.end())
             session_->refuse({"58P01", "could not open file", {}, {}, false});
         else
-            session_->answer(
-                primary::history_content{*said.timeline, as_bytes(found->second)});
+            session_->answer(primary::history_content{*said.timeline, as_bytes(found->second)});
     }
     void answer(const primary::create_replication_slot& said) {
         world_.slots[std::string(said.name)] = said.reserve_wal ? world_.end : lsn{};
@@ -156,14 +155,14 @@ class served {
             from = {timeline_, left->second, {timeline_.value + 1}, left->second};
             ended_ = true;
         } else if (timeline_ > world_.timeline) {
-            session_->refuse({"XX000", "requested timeline is not in this server's history", {},
-                              {}, false});
+            session_->refuse(
+                {"XX000", "requested timeline is not in this server's history", {}, {}, false});
             return;
         }
         session_->stream(from);
         if (said.start < world_.oldest)
-            session_->refuse({"58P01", "requested WAL segment has already been removed", {}, {},
-                              false});
+            session_->refuse(
+                {"58P01", "requested WAL segment has already been removed", {}, {}, false});
     }
 
     world& world_;
@@ -244,8 +243,8 @@ class joined {
             const bool at_server =
                 turn(server_.session(), to_server_input_, now, to_server_, to_replica_, size(),
                      [this](const primary::event& event) { server_.handle(event); });
-            const bool at_replica = turn(replica_, to_replica_input_, now, to_replica_, to_server_,
-                                         size(), handle);
+            const bool at_replica =
+                turn(replica_, to_replica_input_, now, to_replica_, to_server_, size(), handle);
             if (!at_server && !at_replica) return;
         }
     }

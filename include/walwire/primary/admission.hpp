@@ -87,8 +87,8 @@ class admission {
         const auto kind = secret != nullptr ? secret->kind() : auth::secret_kind::none;
         if (how == method::md5 && kind == auth::secret_kind::scram_sha_256)
             how = method::scram_sha_256;
-        const bool known = how == method::none || how == method::password ||
-                           how == method::md5 || how == method::scram_sha_256;
+        const bool known = how == method::none || how == method::password || how == method::md5 ||
+                           how == method::scram_sha_256;
         if (!known) return errc::argument_invalid;
         if (how == method::scram_sha_256 && kind == auth::secret_kind::plain)
             return errc::argument_invalid;
@@ -128,10 +128,10 @@ class admission {
     step unsupported(wire::protocol_version asked) noexcept {
         short_text text;
         text << "unsupported frontend protocol " << std::uint64_t{asked.major_part()} << "."
-             << std::uint64_t{asked.minor_part()} << ": server supports 3.0 to "
+             << std::uint64_t{asked.minor_part()} << ": server supports "
+             << (major_version_ >= 14 ? "3.0" : "2.0") << " to "
              << (major_version_ >= 18 ? "3.2" : "3.0");
-        return reject(errc::login_refused,
-                      {sqlstate::feature_not_supported, text, {}, {}, true});
+        return reject(errc::login_refused, {sqlstate::feature_not_supported, text, {}, {}, true});
     }
 
     step started(const wire::startup_message& message) noexcept {
@@ -153,22 +153,29 @@ class admission {
         if (!parsed) {
             text << "invalid value for parameter \"replication\": \"" << mode << "\"";
             return reject(errc::login_refused,
-                          {sqlstate::invalid_parameter_value, text, {},
-                           "Valid values are: \"false\", 0, \"true\", 1, \"database\".", true});
+                          {sqlstate::invalid_parameter_value,
+                           text,
+                           {},
+                           "Valid values are: \"false\", 0, \"true\", 1, \"database\".",
+                           true});
         }
         if (asks.user.empty())
             return reject(errc::login_refused,
                           {sqlstate::invalid_authorization,
-                           "no PostgreSQL user name specified in startup packet", {}, {}, true});
+                           "no PostgreSQL user name specified in startup packet",
+                           {},
+                           {},
+                           true});
         if (*parsed == wire::replication_mode::off)
-            return reject(errc::login_refused,
-                          {sqlstate::feature_not_supported,
-                           "only replication connections are served here", {},
-                           "Connect with the parameter replication.", true});
+            return reject(errc::login_refused, {sqlstate::feature_not_supported,
+                                                "only replication connections are served here",
+                                                {},
+                                                "Connect with the parameter replication.",
+                                                true});
         if (options_.tls == encryption::required && !encrypted_)
-            return reject(errc::login_refused,
-                          {sqlstate::invalid_authorization, "this server requires encryption", {},
-                           {}, true});
+            return reject(
+                errc::login_refused,
+                {sqlstate::invalid_authorization, "this server requires encryption", {}, {}, true});
         asks.user = asks.user.substr(0, user_.size());
         std::memcpy(user_.data(), asks.user.data(), asks.user.size());
         user_size_ = static_cast<std::uint8_t>(asks.user.size());
@@ -239,15 +246,15 @@ class admission {
         const auto message = wire::parse_password_message(body);
         if (!message) return {message.code(), {}};
         if (message->password.empty())
-            return reject(errc::password_mismatch, {sqlstate::invalid_password,
-                                                    "empty password returned by client", {}, {},
-                                                    true});
+            return reject(
+                errc::password_mismatch,
+                {sqlstate::invalid_password, "empty password returned by client", {}, {}, true});
         const auth::stored_secret nobody;
         const auth::stored_secret& secret = secret_ != nullptr ? *secret_ : nobody;
-        const errc code = how_ == auth::method::password
-                              ? secret.check_cleartext(*options_.crypto, user(), message->password)
-                              : secret.check_md5(*options_.crypto, user(), salt_,
-                                                 message->password);
+        const errc code =
+            how_ == auth::method::password
+                ? secret.check_cleartext(*options_.crypto, user(), message->password)
+                : secret.check_md5(*options_.crypto, user(), salt_, message->password);
         if (code != errc::none) return rejected(code);
         return in({});
     }
@@ -313,9 +320,10 @@ class admission {
             put(to, wire::transaction_status::idle);
         });
         if (code != errc::none) return code;
-        if (!server_final.empty()) static_cast<void>(talk_.send(message::authentication_sasl_final));
-        for (const message said : {message::authentication_ok, message::backend_key_data,
-                                   message::ready_for_query})
+        if (!server_final.empty())
+            static_cast<void>(talk_.send(message::authentication_sasl_final));
+        for (const message said :
+             {message::authentication_ok, message::backend_key_data, message::ready_for_query})
             static_cast<void>(talk_.send(said));
         return errc::none;
     }

@@ -48,22 +48,25 @@ inline constexpr reported_setting reported_settings[] = {
 
 inline void put_settings(writer& out, const options& chosen, int major_version,
                          std::string_view user, std::string_view application_name) noexcept {
-    const auto overruled = [&](std::string_view name) noexcept {
-        for (const wire::parameter& each : chosen.parameters)
-            if (each.name == name) return true;
-        return false;
+    const auto is_told = [&](const auto& each) noexcept {
+        return chosen.dialect == dialect::postgres && each.since <= major_version;
     };
     for (const auto& each : detail::reported_settings) {
-        if (chosen.dialect != dialect::postgres) break;
-        if (each.since > major_version || overruled(each.name)) continue;
+        if (!is_told(each)) continue;
         std::string_view value = each.value;
         if (each.name == "application_name") value = application_name;
         if (each.name == "server_version") value = chosen.server_version;
         if (each.name == "session_authorization") value = user;
+        for (const wire::parameter& own : chosen.parameters)
+            if (own.name == each.name) value = own.value;
         put(out, wire::parameter_status{each.name, value});
     }
-    for (const wire::parameter& each : chosen.parameters)
-        put(out, wire::parameter_status{each.name, each.value});
+    for (const wire::parameter& own : chosen.parameters) {
+        bool told = false;
+        for (const auto& each : detail::reported_settings)
+            told = told || (is_told(each) && each.name == own.name);
+        if (!told) put(out, wire::parameter_status{own.name, own.value});
+    }
 }
 
 } // namespace walwire::primary

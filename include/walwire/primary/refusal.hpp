@@ -37,6 +37,7 @@ inline constexpr std::string_view feature_not_supported = "0A000";
 inline constexpr std::string_view invalid_parameter_value = "22023";
 inline constexpr std::string_view invalid_authorization = "28000";
 inline constexpr std::string_view invalid_password = "28P01";
+inline constexpr std::string_view invalid_name = "42602";
 inline constexpr std::string_view name_too_long = "42622";
 inline constexpr std::string_view undefined_object = "42704";
 inline constexpr std::string_view duplicate_object = "42710";
@@ -48,6 +49,10 @@ inline constexpr std::string_view admin_shutdown = "57P01";
 inline constexpr std::string_view undefined_file = "58P01";
 inline constexpr std::string_view internal_error = "XX000";
 } // namespace sqlstate
+
+inline constexpr std::string_view slot_name_hint =
+    "Replication slot names may only contain lower case letters, numbers, and the underscore "
+    "character.";
 
 // SQL on a connection that has no database.
 inline constexpr refusal sql_refused{sqlstate::feature_not_supported,

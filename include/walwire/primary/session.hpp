@@ -257,8 +257,8 @@ class session {
     timeline_id timeline_;
     question question_ = question::none;
     closing cause_ = closing::terminated;
-    std::optional<streaming_end> stream_ended_; // to be told
-    std::uint8_t tag_ = 0;                      // of the message that is being read
+    std::optional<streaming_end> stream_ended_;              // to be told
+    std::uint8_t tag_ = 0;                                   // of the message that is being read
     wire::copy_content content_ = wire::copy_content::whole; // of the message being read
     bool opened_ = false;
     bool progressed_ = false;

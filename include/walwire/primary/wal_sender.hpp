@@ -72,8 +72,8 @@ class wal_sender {
     // The log reaches this far now, and clients are told so.
     void advance(lsn end) noexcept { end_ = end > end_ ? end : end_; }
 
-    // The timeline ended at `switch_point` and the history goes on as `next`. What is lent behind it
-    // is not sent.
+    // The timeline ended at `switch_point`, and the history goes on as `next`. What is lent behind
+    // it is not sent.
     void end_timeline(timeline_id next, lsn switch_point) noexcept {
         next_timeline_ = next;
         switch_point_ = switch_point;
@@ -135,7 +135,7 @@ class wal_sender {
     // When to ask the client for a sign of life; while we wait for it to acknowledge the last byte
     // before we leave, a little more often.
     std::int64_t ping_deadline() const noexcept {
-        if (leaving()) return later(asked_, farewell_interval);
+        if (leaving()) return acknowledged() ? never : later(asked_, farewell_interval);
         if (pinged_ || options_->wal_sender_timeout == never) return never;
         return later(heard_, options_->wal_sender_timeout / 2);
     }
@@ -197,10 +197,7 @@ class wal_sender {
 
     // All that there is was sent, and the client said that it has it: now the server may leave.
     bool has_said_goodbye(wire::phase at) const noexcept {
-        if (at != wire::phase::copy_both || complete()) return false;
-        const lsn acknowledged =
-            progress_.flushed().valid() ? progress_.flushed() : progress_.written();
-        return leaving() && acknowledged >= next_;
+        return at == wire::phase::copy_both && !complete() && leaving() && acknowledged();
     }
 
   private:
@@ -216,10 +213,15 @@ class wal_sender {
         return shutting_down_ && streaming_ && lent_.empty() && next_ >= end_;
     }
 
+    // The client has all that was sent, as far as it tells.
+    bool acknowledged() const noexcept {
+        const lsn flushed = progress_.flushed();
+        return (flushed.valid() ? flushed : progress_.written()) >= next_;
+    }
+
     // Up to the last page boundary within the largest message; less only where the log ends.
     std::uint32_t message_size() const noexcept {
-        if (lent_.size() <= wire::wal_payload_max)
-            return static_cast<std::uint32_t>(lent_.size());
+        if (lent_.size() <= wire::wal_payload_max) return static_cast<std::uint32_t>(lent_.size());
         return static_cast<std::uint32_t>(wire::wal_payload_max - next_.value % wal_page_size);
     }
 

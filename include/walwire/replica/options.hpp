@@ -35,7 +35,7 @@ struct options {
     std::string_view database;         // empty: left out
     std::string_view application_name; // empty: left out
     std::string_view settings; // the parameter "options", such as "-c wal_sender_timeout=5s"
-    std::span<const wire::parameter> parameters; // any others, in order
+    std::span<const wire::parameter> parameters;        // any others, in order
     replication_mode mode = replication_mode::physical; // never off
     walwire::dialect dialect = walwire::dialect::postgres;
 

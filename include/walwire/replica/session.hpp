@@ -48,9 +48,9 @@ class session {
     using event = replica::event;
 
     // Whether a session can work with these: memory_too_small; argument_too_long when the start-up
-    // packet does not fit into `out`; argument_has_nul; argument_invalid for an empty user, a
-    // mode that is off, an interval below a millisecond, or GSSAPI encryption that is direct or required besides direct
-    // TLS; unsupported_version for a protocol other than 3.0 and 3.2.
+    // packet does not fit into `out`; argument_has_nul; argument_invalid for an empty user, a mode
+    // that is off, an interval below a millisecond, or GSSAPI encryption that is direct or required
+    // besides direct TLS; unsupported_version for a protocol other than 3.0 and 3.2.
     static errc check(const options& chosen, memory room) noexcept;
 
     // Both buffers and the views in the options must outlive the session. What check() refuses

@@ -11,8 +11,8 @@ inline errc session::check(const options& chosen, memory room) noexcept {
         room.stash.size() < wire::header_size + std::size_t{chosen.limits.message_size_max})
         return errc::memory_too_small;
     if (chosen.user.empty() || chosen.mode == replication_mode::off ||
-        chosen.status_interval < millisecond ||
-        chosen.silence_timeout < millisecond || chosen.connect_timeout < millisecond)
+        chosen.status_interval < millisecond || chosen.silence_timeout < millisecond ||
+        chosen.connect_timeout < millisecond)
         return errc::argument_invalid;
     if (chosen.gss == encryption::direct ||
         (chosen.gss == encryption::required && chosen.tls == encryption::direct))

@@ -102,8 +102,8 @@ constexpr bool abbreviates(std::string_view text, std::string_view word,
 constexpr result<replication_mode> parse_replication_mode(std::string_view text) noexcept {
     using detail::abbreviates;
     if (text == "database") return replication_mode::database;
-    if (abbreviates(text, "true", 1) || abbreviates(text, "yes", 1) ||
-        abbreviates(text, "on", 2) || text == "1")
+    if (abbreviates(text, "true", 1) || abbreviates(text, "yes", 1) || abbreviates(text, "on", 2) ||
+        text == "1")
         return replication_mode::physical;
     if (abbreviates(text, "false", 1) || abbreviates(text, "no", 1) ||
         abbreviates(text, "off", 2) || text == "0")

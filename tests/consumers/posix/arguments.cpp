@@ -1,5 +1,6 @@
 #include "arguments.hpp"
 
+#include <random>
 #include <string_view>
 #include <utility>
 
@@ -73,6 +74,38 @@ walwire::dialect parse_dialect(words_reader& words) {
     return walwire::dialect::postgres;
 }
 
+// "HOST:PORT", "[::1]:PORT", "*:PORT" or ":PORT".
+void parse_listen(words_reader& words, serve_arguments& made) {
+    const std::string text = words.value();
+    const std::size_t colon = text.rfind(':');
+    if (colon == std::string::npos) words.invalid(text);
+    made.host = text.substr(0, colon);
+    made.port = text.substr(colon + 1);
+    if (made.host.starts_with('[') && made.host.ends_with(']'))
+        made.host = made.host.substr(1, made.host.size() - 2);
+    if (made.host == "*") made.host.clear();
+    if (!walwire::detail::parse_decimal(made.port, 65535)) words.invalid(text);
+}
+
+login_method parse_login_method(words_reader& words) {
+    const std::string name = words.value();
+    if (name == "trust") return login_method::trust;
+    if (name == "password") return login_method::password;
+    if (name == "md5") return login_method::md5;
+    if (name == "scram-sha-256") return login_method::scram_sha_256;
+    words.invalid(name);
+}
+
+// What goes together, or is missing.
+void check(const serve_arguments& made) {
+    if (made.port.empty()) throw usage_error("serve needs a place to listen (--listen)");
+    if (made.directory.empty()) throw usage_error("serve needs a directory (--wal)");
+    if (made.certificate_file.empty() != made.key_file.empty())
+        throw usage_error("--tls-cert and --tls-key need each other");
+    if (made.login != login_method::trust && (made.user.empty() || made.password_file.empty()))
+        throw usage_error("--auth with a password needs --user and --password-file");
+}
+
 } // namespace
 
 receive_arguments parse_receive(std::span<char*> given) {
@@ -134,6 +167,58 @@ identify_arguments parse_identify(std::span<char*> given) {
         else
             words.unknown();
     }
+    return made;
+}
+
+demo_arguments parse_demo(std::span<char*> given) {
+    demo_arguments made;
+    std::random_device random;
+    made.seed = random();
+    words_reader words(given);
+    while (words.next()) {
+        const bool size = words.is("", "--size");
+        if (!size && !words.is("", "--seed")) words.unknown();
+        const std::string text = words.value();
+        const auto number = walwire::detail::parse_decimal(text, size ? 64 * 1024 : UINT32_MAX);
+        if (!number || (size && *number == 0)) words.invalid(text);
+        if (size)
+            made.size = *number * 1024 * 1024;
+        else
+            made.seed = *number;
+    }
+    return made;
+}
+
+serve_arguments parse_serve(std::span<char*> given) {
+    serve_arguments made;
+    words_reader words(given);
+    while (words.next()) {
+        if (words.is("", "--listen"))
+            parse_listen(words, made);
+        else if (words.is("", "--wal"))
+            made.directory = words.value();
+        else if (words.is("", "--server-version"))
+            made.server_version = words.value();
+        else if (words.is("", "--tls-cert"))
+            made.certificate_file = words.value();
+        else if (words.is("", "--tls-key"))
+            made.key_file = words.value();
+        else if (words.is("", "--auth"))
+            made.login = parse_login_method(words);
+        else if (words.is("", "--user"))
+            made.user = words.value();
+        else if (words.is("", "--password-file"))
+            made.password_file = words.value();
+        else if (words.is("", "--slots"))
+            made.slots_file = words.value();
+        else if (words.is("", "--dialect"))
+            static_cast<void>(parse_dialect(words));
+        else if (words.is("-v", "--verbose"))
+            made.verbose = true;
+        else
+            words.unknown();
+    }
+    check(made);
     return made;
 }
 

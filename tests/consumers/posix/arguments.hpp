@@ -38,7 +38,30 @@ struct identify_arguments {
     std::string conninfo;
 };
 
+enum class login_method : std::uint8_t { trust, password, md5, scram_sha_256 };
+
+struct serve_arguments {
+    std::string host; // empty: all of this machine
+    std::string port;
+    std::string directory;
+    std::string server_version; // empty: that of the WAL
+    std::string certificate_file;
+    std::string key_file;
+    login_method login = login_method::trust;
+    std::string user; // empty: anybody, without a password
+    std::string password_file;
+    std::string slots_file;
+    bool verbose = false;
+};
+
+struct demo_arguments {
+    std::uint64_t size = 256 * 1024 * 1024; // of the log, in bytes
+    std::uint64_t seed = 0;
+};
+
 receive_arguments parse_receive(std::span<char*> words);
+demo_arguments parse_demo(std::span<char*> words);
 identify_arguments parse_identify(std::span<char*> words);
+serve_arguments parse_serve(std::span<char*> words);
 
 } // namespace posix

@@ -10,16 +10,19 @@
 #include <walwire/version.hpp>
 
 #include "arguments.hpp"
+#include "demo.hpp"
 #include "failure.hpp"
 #include "identify.hpp"
 #include "messages.hpp"
 #include "receive.hpp"
+#include "serve.hpp"
 
 namespace {
 
 constexpr const char* usage =
     R"(walwire speaks PostgreSQL's replication protocol.
 
+  walwire demo [--size MIB] [--seed N]             both ends in one process, without a server
   walwire receive -d CONNINFO -D DIR [option...]   follow a server and keep its WAL in DIR
       -S, --slot NAME            use this replication slot
           --create-slot          create it first; without -D, do only that
@@ -29,6 +32,15 @@ constexpr const char* usage =
           --synchronous          sync and report each piece at once
       -n, --no-loop              give up at the first failure
           --metrics FILE         keep figures for Prometheus in FILE
+      -v, --verbose              say more
+  walwire serve --listen HOST:PORT --wal DIR [option...]   serve the WAL in DIR, also as it grows
+          --server-version N     the server that is played (that of the WAL)
+          --tls-cert FILE        offer encryption with this certificate
+          --tls-key FILE         and this private key
+          --auth METHOD          trust, password, md5 or scram-sha-256
+          --user NAME            who may come in
+          --password-file FILE   and the password: the first line of FILE
+          --slots FILE           keep replication slots in FILE
       -v, --verbose              say more
   walwire identify -d CONNINFO                     who is there: system, timeline, position
 
@@ -46,8 +58,12 @@ int run(std::span<char*> words) {
         std::printf("walwire %s\n", walwire::version_text.data());
         return 0;
     }
-    if (verb == "receive") {
+    if (verb == "demo") {
+        posix::demo(posix::parse_demo(words.subspan(1)));
+    } else if (verb == "receive") {
         posix::receive(posix::parse_receive(words.subspan(1)));
+    } else if (verb == "serve") {
+        posix::serve(posix::parse_serve(words.subspan(1)));
     } else if (verb == "identify") {
         posix::identify(posix::parse_identify(words.subspan(1)));
     } else {

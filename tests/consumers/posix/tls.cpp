@@ -7,28 +7,21 @@
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "failure.hpp"
 #include "home.hpp"
+#include "openssl_reason.hpp"
+#include "tls_server.hpp"
 
 namespace posix {
 
 namespace {
 
-constexpr std::string_view protocol = "postgresql";
-
-// The oldest entry of OpenSSL's queue is the cause; those behind it say who passed it on.
-std::string openssl_reason() {
-    const unsigned long error = ERR_get_error();
-    ERR_clear_error();
-    if (error == 0) return "no reason was given";
-    if (ERR_SYSTEM_ERROR(error)) return reason(static_cast<int>(ERR_GET_REASON(error)));
-    const char* const text = ERR_reason_error_string(error);
-    return text != nullptr ? text : "error " + std::to_string(error);
-}
+constexpr std::string_view protocol = tls_protocol;
 
 bool is_ip_address(const std::string& host) {
     std::array<unsigned char, sizeof(in6_addr)> binary{};
@@ -71,6 +64,13 @@ struct tls_bio {
     static int read(BIO* bio, char* room, std::size_t size, std::size_t* taken) {
         BIO_clear_retry_flags(bio);
         tls_wire& at = wire(bio);
+        if (!at.before.empty()) {
+            *taken = std::min(size, at.before.size());
+            std::memcpy(room, at.before.data(), *taken);
+            at.before.erase(at.before.begin(),
+                            at.before.begin() + static_cast<std::ptrdiff_t>(*taken));
+            return 1;
+        }
         arrival got;
         const int error = at.below->try_read(
             walwire::mutable_bytes(reinterpret_cast<std::byte*>(room), size), got);
@@ -199,15 +199,25 @@ void tls::load_certificate(const std::string& named, const std::string& named_ke
     ERR_clear_error();
 }
 
-tls_channel::tls_channel(const tls& shared, socket& below)
-    : shared_(shared), ssl_(SSL_new(shared.context())), wire_{.below = &below} {
+tls_channel::tls_channel(ssl_ctx_st* context, socket& below, walwire::bytes before)
+    : ssl_(SSL_new(context)), wire_{.below = &below, .before = {before.begin(), before.end()}} {
     ERR_clear_error();
     BIO* const bio = ssl_ ? BIO_new(tls_bio::method()) : nullptr;
     if (bio == nullptr) throw failure("could not set up TLS: " + openssl_reason());
     BIO_set_data(bio, &wire_);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl_.get(), bio, bio);
+}
 
+tls_channel::tls_channel(const tls_server& shared, socket& below, walwire::bytes before)
+    : tls_channel(shared.context(), below, before) {
+    SSL_set_accept_state(ssl_.get());
+}
+
+tls_channel::tls_channel(const tls& shared, socket& below)
+    : tls_channel(shared.context(), below, walwire::bytes()) {
+    client_ = &shared;
+    SSL_set_connect_state(ssl_.get());
     std::array<unsigned char, 1 + protocol.size()> offer{
         static_cast<unsigned char>(protocol.size())};
     std::memcpy(offer.data() + 1, protocol.data(), protocol.size());
@@ -217,14 +227,14 @@ tls_channel::tls_channel(const tls& shared, socket& below)
 }
 
 void tls_channel::expect_host() {
-    const std::string& host = shared_.host();
+    const std::string& host = client_->host();
     const bool numeric = is_ip_address(host);
     // SSL_set_tlsext_host_name, which is a macro with a cast that our warnings forbid.
     if (!host.empty() && !numeric &&
         SSL_ctrl(ssl_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                  const_cast<char*>(host.c_str())) != 1)
         throw failure("could not name the server " + quoted(host) + ": " + openssl_reason());
-    if (!shared_.verifies_host()) return;
+    if (!client_->verifies_host()) return;
 
     if (host.empty()) throw failure("sslmode=verify-full needs a host name to verify");
     X509_VERIFY_PARAM* const expected = SSL_get0_param(ssl_.get());
@@ -238,7 +248,7 @@ void tls_channel::expect_host() {
 
 bool tls_channel::handshake() {
     ERR_clear_error();
-    const int result = SSL_connect(ssl_.get());
+    const int result = SSL_do_handshake(ssl_.get());
     if (result != 1) {
         const outcome how = settle(result, read_needs_);
         if (how == outcome::blocked) return false;
@@ -282,15 +292,17 @@ tls_channel::outcome tls_channel::settle(int result, interest& blocked_on) {
 
 void tls_channel::fail_handshake(outcome how) const {
     const long verdict = SSL_get_verify_result(ssl_.get());
-    if (shared_.verifies_chain() && verdict != X509_V_OK) {
+    if (client_ != nullptr && client_->verifies_chain() && verdict != X509_V_OK) {
         const bool misnamed =
             verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH;
         throw failure(misnamed
-                          ? "the server's certificate is not for host " + quoted(shared_.host())
+                          ? "the server's certificate is not for host " + quoted(client_->host())
                           : std::string("the server's certificate is not trusted: ") +
                                 X509_verify_cert_error_string(verdict));
     }
-    if (how != outcome::lost) throw failure("the server hung up during the TLS handshake");
+    if (how != outcome::lost)
+        throw failure((client_ != nullptr ? "the server" : "the client") +
+                      std::string(" hung up during the TLS handshake"));
     throw failure(why_, wire_.error);
 }
 
@@ -343,7 +355,7 @@ std::size_t tls_channel::write(walwire::gather out) {
             if (result != 1) {
                 if (settle(result, write_needs_) == outcome::blocked) return total;
                 throw failure("lost the connection to " + wire_.below->peer() + ": " +
-                                  (why_.empty() ? "the server hung up" : why_),
+                                  (why_.empty() ? "the other end hung up" : why_),
                               wire_.error);
             }
             write_needs_ = {.read = false, .write = true};

@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <walwire/conninfo.hpp>
@@ -39,6 +40,11 @@ struct ssl_ctx_st;
 struct ssl_st;
 
 namespace posix {
+
+class tls_server;
+
+// What ALPN calls the protocol.
+inline constexpr std::string_view tls_protocol = "postgresql";
 
 class tls {
   public:
@@ -72,19 +78,22 @@ struct tls_wire {
     socket* below = nullptr;
     int error = 0; // an errno that ended the connection
     bool ended = false;
+    std::vector<std::byte> before; // read from the socket before TLS began, and TLS's
 };
 
 class tls_channel {
   public:
     // Both must stay where they are for as long as the channel lives.
     tls_channel(const tls& shared, socket& below);
+    // A server's end. `before` is the beginning of a handshake that came unasked.
+    tls_channel(const tls_server& shared, socket& below, walwire::bytes before);
     tls_channel(const tls_channel&) = delete;
     tls_channel& operator=(const tls_channel&) = delete;
 
     // True when the handshake is done, false when it waits for what needs() says. Throws failure
     // with the reason when either side gives up. Call it before anything else.
     bool handshake();
-    // The server took part in ALPN and chose "postgresql". A direct handshake is worth nothing
+    // Both took part in ALPN and the server chose "postgresql". A direct handshake is worth nothing
     // without: it proves that the other end did not take our first bytes for another protocol's.
     bool protocol_agreed() const noexcept;
     // The server's certificate as DER: what channel binding hashes.
@@ -107,11 +116,12 @@ class tls_channel {
     };
     enum class outcome : std::uint8_t { blocked, goodbye, cut_off, lost };
 
+    tls_channel(ssl_ctx_st* context, socket& below, walwire::bytes before);
     void expect_host();
     outcome settle(int result, interest& blocked_on);
     [[noreturn]] void fail_handshake(outcome how) const;
 
-    const tls& shared_;
+    const tls* client_ = nullptr; // the rules of a client; null on a server
     std::unique_ptr<ssl_st, free_ssl> ssl_;
     tls_wire wire_;
     std::string why_; // the reason of a loss

@@ -1,0 +1,226 @@
+#include "serve.hpp"
+
+#include <poll.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <vector>
+
+#include <walwire/auth/openssl.hpp>
+#include <walwire/wire/server_version.hpp>
+
+#include "failure.hpp"
+#include "listener.hpp"
+#include "messages.hpp"
+#include "served_client.hpp"
+#include "signals.hpp"
+
+namespace posix {
+namespace {
+
+namespace primary = walwire::primary;
+
+// How long new WAL may go unnoticed while somebody waits for it.
+constexpr std::int64_t look_interval = 50 * walwire::millisecond;
+
+// Connections at one time, those that have not logged in included. Some descriptors stay free for
+// files, so that newcomers take nothing from who is there.
+constexpr std::size_t clients_max = 256;
+constexpr std::size_t descriptors_kept = 24;
+
+std::size_t room_for_clients() {
+    rlimit most{};
+    if (::getrlimit(RLIMIT_NOFILE, &most) != 0 || most.rlim_cur >= clients_max + descriptors_kept)
+        return clients_max;
+    return most.rlim_cur > descriptors_kept ? most.rlim_cur - descriptors_kept : 1;
+}
+
+served_settings settle(const serve_arguments& given, const wal_cluster& cluster) {
+    served_settings made;
+    made.segment_size = cluster.size;
+    made.server_version = given.server_version.empty()
+                              ? std::to_string(cluster.major_version) + ".0"
+                              : given.server_version;
+    const auto major = walwire::wire::parse_server_version(made.server_version);
+    if (!major)
+        throw failure("server version " + quoted(made.server_version) + ": " +
+                      std::string(walwire::text(major.code())));
+    made.major_version = *major;
+    return made;
+}
+
+class server {
+  public:
+    explicit server(const serve_arguments& given)
+        : crypto_(walwire::auth::openssl()), source_(given.directory),
+          settings_(settle(given, source_.cluster())), slots_(given.slots_file),
+          users_(given, crypto_), shared_{source_,   slots_,    replicas_,     users_, nullptr,
+                                          settings_, options(), given.verbose, {}},
+          listener_(given.host, given.port) {
+        if (!given.certificate_file.empty()) {
+            encryption_.emplace(given.certificate_file, given.key_file);
+            shared_.encryption = &*encryption_;
+            shared_.options.tls = primary::encryption::offered;
+            shared_.options.direct_tls = true;
+        }
+        check();
+    }
+
+    void run() {
+        std::printf("listening on %s\n", listener_.place().c_str());
+        std::fflush(stdout);
+        while (!stopping_ || !shared_.clients.empty()) {
+            wait();
+            const std::int64_t time = now().steady;
+            if (signals_.take() != 0) stop(time);
+            if (time >= stop_by_) throw failure("stopped before all clients had all WAL");
+            if (!stopping_) accept(time);
+            look();
+            for (std::size_t i = 0; i < turns_.size(); ++i) turn(*turns_[i], i);
+            sweep();
+            slots_.save_moves(time);
+        }
+        slots_.save();
+    }
+
+  private:
+    primary::options options() {
+        primary::options made;
+        made.server_version = settings_.server_version;
+        made.crypto = &crypto_;
+        if (walwire::auth::random(crypto_, mock_secret_) != walwire::errc::none)
+            throw failure("there are no random bytes");
+        made.mock_secret = mock_secret_;
+        return made;
+    }
+
+    // The same for all sessions, so it shows before the first one.
+    void check() {
+        std::vector<std::byte> stash(walwire::stash_size);
+        std::vector<std::byte> out(walwire::out_size);
+        primary::options sample = shared_.options;
+        sample.cancel_key = mock_secret_;
+        const walwire::errc code = primary::session::check(sample, {stash, out});
+        if (code != walwire::errc::none)
+            throw failure("server version " + quoted(settings_.server_version) + ": " +
+                          std::string(walwire::text(code)));
+    }
+
+    // Sleeps until somebody can be read from or written to, a deadline has come, or it is time to
+    // look for WAL.
+    void wait() {
+        const std::int64_t time = now().steady;
+        const bool full = shared_.clients.size() >= room_;
+        const bool resting = time < listener_.resting_until();
+        std::int64_t until = std::min(slots_.deadline(), stop_by_);
+        if (resting) until = std::min(until, listener_.resting_until());
+        polled_.assign({{signals_.number(), POLLIN, 0},
+                        {stopping_ || full || resting ? -1 : listener_.number(), POLLIN, 0}});
+        turns_.clear();
+        for (const auto& each : shared_.clients) {
+            const interest wanted = each->needs();
+            polled_.push_back(
+                {each->number(),
+                 static_cast<short>((wanted.read ? POLLIN : 0) | (wanted.write ? POLLOUT : 0)), 0});
+            turns_.push_back(each.get());
+            until = std::min(until, each->deadline());
+            if (each->attends()) until = std::min(until, time + look_interval);
+        }
+        if (busy_) until = time;
+        busy_ = false;
+        int count = 0;
+        do count = ::poll(polled_.data(), polled_.size(), timeout(until));
+        while (count < 0 && errno == EINTR);
+        if (count < 0) fail("could not poll", errno);
+    }
+
+    // What goes wrong may pass: clients are served what there is.
+    void look() {
+        try {
+            source_.refresh();
+            trouble_.clear();
+        } catch (const failure& wrong) {
+            if (trouble_ != wrong.what()) say(wrong.what());
+            trouble_ = wrong.what();
+        }
+    }
+
+    static int timeout(std::int64_t until) {
+        if (until == walwire::never) return -1;
+        const std::int64_t left = until - now().steady;
+        if (left <= 0) return 0;
+        return static_cast<int>(std::min<std::int64_t>(left / walwire::millisecond + 1, INT_MAX));
+    }
+
+    void accept(std::int64_t time) {
+        if (polled_[1].revents == 0) return;
+        while (shared_.clients.size() < room_) {
+            auto accepted = listener_.accept(time);
+            if (!accepted) return;
+            shared_.clients.push_back(
+                std::make_unique<served_client>(shared_, std::move(*accepted), ++last_id_));
+        }
+    }
+
+    void turn(served_client& client, std::size_t place) {
+        const short found = polled_[place + 2].revents;
+        try {
+            // Broken, and nothing of it is asked for: nobody would ever be told.
+            const interest wanted = client.needs();
+            if ((found & (POLLERR | POLLHUP)) != 0 && !wanted.read && !wanted.write)
+                throw failure("the client hung up");
+            busy_ = client.turn((found & (POLLIN | POLLERR | POLLHUP)) != 0) || busy_;
+        } catch (const failure& lost) {
+            client.tell(lost.what());
+            lost_.push_back(&client);
+        }
+    }
+
+    void sweep() {
+        shared_.clients.remove_if([this](const auto& each) {
+            return each->gone() || std::ranges::find(lost_, each.get()) != lost_.end();
+        });
+        lost_.clear();
+    }
+
+    void stop(std::int64_t time) {
+        if (stopping_) throw failure("interrupted twice, stopped at once");
+        stopping_ = true;
+        listener_.close();
+        stop_by_ = walwire::later(time, shared_.options.wal_sender_timeout);
+        for (const auto& each : shared_.clients) each->shut_down();
+    }
+
+    walwire::auth::crypto crypto_;
+    wal_source source_;
+    served_settings settings_;
+    slot_store slots_;
+    std::array<primary::replica, primary::max_wal_senders_default> places_{};
+    primary::registry replicas_{places_};
+    logins users_;
+    std::array<std::byte, 32> mock_secret_{};
+    std::optional<tls_server> encryption_;
+    service shared_;
+    listener listener_;
+    signals signals_;
+    std::vector<pollfd> polled_;
+    std::vector<served_client*> turns_; // who was polled, in order, behind the first two
+    std::vector<served_client*> lost_;
+    std::string trouble_; // that was said already
+    std::size_t room_ = room_for_clients();
+    std::int64_t stop_by_ = walwire::never;
+    std::uint32_t last_id_ = 0;
+    bool busy_ = false; // somebody has more to say at once
+    bool stopping_ = false;
+};
+
+} // namespace
+
+void serve(const serve_arguments& given) {
+    server(given).run();
+}
+
+} // namespace posix

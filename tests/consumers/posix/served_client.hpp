@@ -1,0 +1,134 @@
+// One client of `walwire serve`: a socket, a session, and what it streams.
+//
+// The session decides what is said; this class carries bytes for it, looks up what it is asked for,
+// and lends it the WAL, which goes from the file's pages to the socket without being copied here.
+// It never waits: the loop calls turn() when something may have changed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <walwire/primary/registry.hpp>
+#include <walwire/primary/session.hpp>
+
+#include "logins.hpp"
+#include "served_settings.hpp"
+#include "slot_store.hpp"
+#include "socket.hpp"
+#include "tls.hpp"
+#include "tls_server.hpp"
+#include "wal_source.hpp"
+
+namespace posix {
+
+class served_client;
+
+// What all clients share.
+struct service {
+    wal_source& source;
+    slot_store& slots;
+    walwire::primary::registry& replicas;
+    const logins& users;
+    const tls_server* encryption; // null: none
+    const served_settings& settings;
+    walwire::primary::options options; // but for what each connection has of its own
+    bool verbose = false;
+    std::list<std::unique_ptr<served_client>> clients;
+};
+
+class served_client {
+  public:
+    served_client(service& shared, socket accepted, std::uint32_t id);
+    served_client(const served_client&) = delete;
+    served_client& operator=(const served_client&) = delete;
+    ~served_client();
+
+    // Reads if there may be something, lets the session speak, writes what fits. True if it stopped
+    // only to let others have a turn. Throws failure when the connection is lost.
+    bool turn(bool readable);
+
+    // What the socket is to be polled for, until when at the latest.
+    int number() const noexcept { return socket_.number(); }
+    interest needs() const noexcept;
+    std::int64_t deadline() const noexcept;
+    // Whether new WAL, or a slot that is released, is its business.
+    bool attends() const noexcept { return session_.streaming() || dropping_.has_value(); }
+    // Nothing is left to be done for it.
+    bool gone() const noexcept { return gone_; }
+
+    void shut_down() noexcept { static_cast<void>(session_.shut_down()); }
+    void tell(const std::string& what) const;
+
+  private:
+    using bytes = walwire::bytes;
+    static constexpr std::size_t cancel_key_size = 32;
+
+    walwire::primary::options configure();
+    bool read();
+    bool write();
+    void shake();
+    bool lend();
+    void follow_timeline();
+    bool leave();
+    void refuse(const walwire::primary::refusal& why);
+    void refuse_slot(walwire::errc code, std::string_view name);
+    void check(walwire::errc code) const;
+    void drop_when_free();
+
+    void heard(const walwire::primary::tls_accepted& how);
+    void heard(const walwire::primary::cancel_request& request);
+    void heard(const walwire::primary::login_requested& who);
+    void heard(const walwire::primary::logged_in& how);
+    void heard(const walwire::primary::identify_system&);
+    void heard(const walwire::primary::show& asked);
+    void heard(const walwire::primary::timeline_history& asked);
+    void heard(const walwire::primary::create_replication_slot& asked);
+    void heard(const walwire::primary::read_replication_slot& asked);
+    void heard(const walwire::primary::alter_replication_slot& asked);
+    void heard(const walwire::primary::drop_replication_slot& asked);
+    void heard(const walwire::primary::start_replication& asked);
+    void heard(const walwire::primary::start_logical_replication&);
+    void heard(const walwire::primary::base_backup&);
+    void heard(const walwire::primary::upload_manifest&);
+    void heard(const walwire::primary::sql&);
+    void heard(const walwire::primary::standby_status_update&);
+    void heard(const walwire::primary::hot_standby_feedback& said);
+    void heard(const walwire::primary::primary_status_request&) {}
+    void heard(const walwire::primary::streaming_ended& end);
+    void heard(const walwire::primary::closed& end);
+    void heard(const walwire::primary::failed& end);
+
+    service& shared_;
+    socket socket_;
+    std::optional<tls_channel> channel_;
+    walwire::primary::connection_id id_;
+    std::array<std::byte, cancel_key_size> cancel_key_{};
+    std::vector<std::byte> stash_;
+    std::vector<std::byte> out_;
+    std::vector<std::byte> room_; // what was read
+    walwire::primary::session session_;
+
+    bytes in_;            // the part of it that the session has not taken
+    held_segment held_;   // what is lent
+    std::string history_; // or this
+    walwire::primary::served_timeline streamed_;
+    walwire::primary::replica* replica_ = nullptr;
+    walwire::primary::slot* slot_ = nullptr; // that it streams with
+    std::optional<std::string> dropping_;    // a slot that somebody else uses
+    std::string user_;
+    std::string application_name_;
+    std::string database_; // where it chose one
+    std::int64_t leave_by_ = walwire::never;
+    bool readable_ = false;
+    bool shaking_ = false; // hands, for TLS
+    bool direct_ = false;
+    bool ended_ = false; // the client's side
+    bool gone_ = false;
+};
+
+} // namespace posix

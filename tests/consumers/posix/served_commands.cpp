@@ -1,0 +1,253 @@
+// What a client of `walwire serve` is answered: the half of served_client that looks things up.
+#include <walwire/primary/refusal.hpp>
+
+#include "failure.hpp"
+#include "messages.hpp"
+#include "served_client.hpp"
+
+namespace posix {
+
+namespace {
+
+namespace primary = walwire::primary;
+using walwire::errc;
+
+std::string text_of(walwire::lsn at) {
+    return std::string(std::string_view(to_text(at)));
+}
+
+constexpr std::string_view text_of(primary::streaming_end cause) noexcept {
+    constexpr std::string_view names[] = {"the client stopped", "the timeline ended", "refused",
+                                          "the client sent what nobody can read"};
+    return names[static_cast<std::size_t>(cause)];
+}
+
+} // namespace
+
+// An error takes temporary slots with it.
+void served_client::refuse(const primary::refusal& why) {
+    tell(std::string(why.sqlstate) + ": " + printable(why.message));
+    check(session_.refuse(why));
+    shared_.slots.table().drop_temporary(id_);
+}
+
+void served_client::refuse_slot(errc code, std::string_view name) {
+    const primary::slot* const found = shared_.slots.table().find(name);
+    primary::short_text text;
+    refuse(primary::slot_refusal(
+        code, name, found != nullptr ? found->active_for() : primary::connection_id{}, text));
+}
+
+void served_client::heard(const primary::tls_accepted& how) {
+    // A handshake that came unasked has been read already.
+    channel_.emplace(*shared_.encryption, socket_, in_);
+    in_ = {};
+    direct_ = how.direct;
+    shaking_ = true;
+}
+
+// As on a server, whoever asked is not told whether it helped.
+void served_client::heard(const primary::cancel_request& request) {
+    for (const auto& each : shared_.clients) {
+        if (!each->session_.is_cancelled_by(request) || !each->session_.streaming()) continue;
+        static_cast<void>(each->session_.refuse(
+            {"57014", "canceling statement due to user request", {}, {}, false}));
+        each->tell("cancelled");
+    }
+}
+
+void served_client::heard(const primary::login_requested& who) {
+    user_ = who.user;
+    application_name_ = who.application_name;
+    if (who.mode == walwire::wire::replication_mode::database) database_ = who.database;
+    if (shared_.users.how() != walwire::auth::method::none)
+        return check(session_.admit(shared_.users.how(), shared_.users.find(who.user)));
+    if (shared_.users.knows(who.user)) return check(session_.admit(walwire::auth::method::none));
+    primary::short_text text;
+    text << "user \"" << who.user << "\" is not let in";
+    refuse({primary::sqlstate::invalid_authorization, text, {}, {}, true});
+}
+
+void served_client::heard(const primary::logged_in& how) {
+    tell("logged in, " + std::string(text(how.how)) + (channel_ ? ", encrypted" : ""));
+    const auto joined = shared_.replicas.join(id_, application_name_);
+    if (joined) {
+        replica_ = *joined;
+        return;
+    }
+    primary::short_text text;
+    refuse(primary::replicas_refused(shared_.replicas.capacity(), text));
+}
+
+void served_client::heard(const primary::identify_system&) {
+    shared_.source.refresh();
+    primary::system_identity row;
+    row.system_identifier = shared_.source.cluster().system_identifier;
+    row.timeline = shared_.source.timeline();
+    row.end = shared_.source.end();
+    if (!database_.empty()) row.database = database_;
+    check(session_.answer(row));
+}
+
+void served_client::heard(const primary::show& asked) {
+    if (const auto value = shared_.settings.find(asked.name))
+        return check(session_.answer(primary::setting{asked.name, *value}));
+    primary::short_text text;
+    text << "unrecognized configuration parameter \"" << asked.name << "\"";
+    refuse({primary::sqlstate::undefined_object, text, {}, {}, false});
+}
+
+void served_client::heard(const primary::timeline_history& asked) {
+    const walwire::timeline_id timeline = asked.timeline.value_or(shared_.source.timeline());
+    auto content = shared_.source.history(timeline);
+    if (!content) {
+        primary::short_text text;
+        text << "could not open file \"pg_wal/" << walwire::wal::history_name(timeline)
+             << "\": No such file or directory";
+        return refuse({primary::sqlstate::undefined_file, text, {}, {}, false});
+    }
+    history_ = std::move(*content);
+    check(session_.answer(primary::history_content{timeline, walwire::as_bytes(history_)}));
+}
+
+void served_client::heard(const primary::create_replication_slot& asked) {
+    if (asked.kind == walwire::wire::slot_kind::logical)
+        return refuse({primary::sqlstate::feature_not_supported,
+                       "logical replication is not served",
+                       {},
+                       {},
+                       false});
+    primary::new_slot as;
+    as.temporary = asked.temporary;
+    as.owner = id_;
+    if (asked.reserve_wal) {
+        shared_.source.refresh();
+        as.restart_lsn = shared_.source.end();
+        as.restart_tli = shared_.source.timeline();
+    }
+    const auto made = shared_.slots.table().create(asked.name, as);
+    if (!made) return refuse_slot(made.code(), asked.name);
+    try {
+        if (!asked.temporary) shared_.slots.save();
+    } catch (const failure& wrong) {
+        static_cast<void>(shared_.slots.table().drop(asked.name, id_));
+        return refuse({"58030", wrong.what(), {}, {}, false});
+    }
+    check(session_.answer(primary::created_slot{asked.name, {}, {}, {}}));
+}
+
+void served_client::heard(const primary::read_replication_slot& asked) {
+    primary::slot_state state;
+    if (const primary::slot* const found = shared_.slots.table().find(asked.name))
+        state = {true, found->restart_lsn(), found->restart_tli()};
+    check(session_.answer(state));
+}
+
+void served_client::heard(const primary::alter_replication_slot& asked) {
+    if (shared_.slots.table().find(asked.name) == nullptr)
+        return refuse_slot(errc::slot_missing, asked.name);
+    refuse({primary::sqlstate::feature_not_supported,
+            "cannot use ALTER_REPLICATION_SLOT with a physical replication slot",
+            {},
+            {},
+            false});
+}
+
+void served_client::heard(const primary::drop_replication_slot& asked) {
+    const errc code = shared_.slots.table().drop(asked.name, id_);
+    if (code == errc::slot_active && asked.wait) {
+        dropping_ = asked.name;
+        return;
+    }
+    if (code != errc::none) return refuse_slot(code, asked.name);
+    shared_.slots.save();
+    check(session_.complete());
+}
+
+void served_client::drop_when_free() {
+    const std::string name = *dropping_;
+    const errc code = shared_.slots.table().drop(name, id_);
+    if (code == errc::slot_active) return;
+    dropping_.reset();
+    if (code != errc::none) return refuse_slot(code, name);
+    shared_.slots.save();
+    check(session_.complete());
+}
+
+void served_client::heard(const primary::start_replication& asked) {
+    shared_.source.refresh();
+    const auto timeline = asked.timeline.value_or(walwire::timeline_id{});
+    const auto from = shared_.source.find(timeline);
+    if (!asked.slot.empty()) {
+        const auto acquired = shared_.slots.table().acquire(asked.slot, id_);
+        if (!acquired) return refuse_slot(acquired.code(), asked.slot);
+        slot_ = *acquired;
+    }
+    if (!from) {
+        shared_.slots.table().release(id_);
+        slot_ = nullptr;
+        primary::short_text text;
+        text << "requested timeline " << timeline << " is not in this server's history";
+        return refuse({primary::sqlstate::internal_error, text, {}, {}, false});
+    }
+    streamed_ = *from;
+    if (replica_ != nullptr) replica_->stream_from(asked.start, asked.slot);
+    tell("streams from " + text_of(asked.start) + " on timeline " +
+         std::to_string(streamed_.timeline.value) +
+         (asked.slot.empty() ? "" : ", slot " + std::string(asked.slot)));
+    check(session_.stream(*from));
+}
+
+void served_client::heard(const primary::start_logical_replication&) {
+    refuse({primary::sqlstate::feature_not_supported,
+            "logical replication is not served",
+            {},
+            {},
+            false});
+}
+void served_client::heard(const primary::base_backup&) {
+    refuse(
+        {primary::sqlstate::feature_not_supported, "base backups are not served", {}, {}, false});
+}
+void served_client::heard(const primary::upload_manifest&) {
+    refuse(
+        {primary::sqlstate::feature_not_supported, "base backups are not served", {}, {}, false});
+}
+void served_client::heard(const primary::sql&) {
+    refuse(primary::sql_refused);
+}
+
+void served_client::heard(const primary::standby_status_update&) {
+    const walwire::instant time = now();
+    const primary::progress& at = session_.progress();
+    if (replica_ != nullptr) replica_->moved(at, time);
+    if (slot_ != nullptr && slot_->flushed(at.flushed(), streamed_.timeline) && !slot_->temporary())
+        shared_.slots.moved(time.steady);
+}
+
+void served_client::heard(const primary::hot_standby_feedback& said) {
+    if (slot_ != nullptr && slot_->feedback(said) && !slot_->temporary())
+        shared_.slots.moved(now().steady);
+}
+
+void served_client::heard(const primary::streaming_ended& end) {
+    tell("streaming ended: " + std::string(text_of(end.cause)));
+    if (replica_ != nullptr) replica_->finish();
+    shared_.slots.table().release(id_);
+    const bool wrong =
+        end.cause == primary::streaming_end::refused || end.cause == primary::streaming_end::failed;
+    if (wrong) shared_.slots.table().drop_temporary(id_);
+    slot_ = nullptr;
+    held_.reset();
+}
+
+void served_client::heard(const primary::closed&) {
+    tell("closed");
+}
+
+void served_client::heard(const primary::failed& end) {
+    tell(std::string(walwire::text(end.reason.code)) + ", at byte " +
+         std::to_string(end.reason.offset) + " of the client's stream");
+}
+
+} // namespace posix
