@@ -7,6 +7,7 @@
 #include <walwire/auth/scram_verifier.hpp>
 
 #include "support/check.hpp"
+#include "support/toy_crypto.hpp"
 
 #include <array>
 #include <cstddef>
@@ -21,48 +22,15 @@ namespace {
 constexpr std::uint32_t iterations_max = 5000;
 constexpr std::string_view nonce = "fixedClientNonce";
 
-void toy_digest(std::uint64_t seed, auth::parts parts, auth::sha256_digest& out) {
-    std::uint64_t value = seed ^ 0xcbf29ce484222325;
-    for (const bytes part : parts)
-        for (const std::byte each : part)
-            value = (value ^ std::to_integer<std::uint64_t>(each)) * 0x100000001b3;
-    for (std::byte& each : out) {
-        value = (value ^ value >> 29) * 0xbf58476d1ce4e5b9;
-        each = static_cast<std::byte>(value >> 56);
-    }
-}
-
-std::uint64_t seed_of(bytes key) {
-    std::array<std::byte, 32> digest;
-    toy_digest(1, {key}, digest);
-    return load<std::uint64_t>(digest.data());
-}
-
-auth::crypto toy() {
-    auth::crypto table;
-    table.sha256 = [](void*, auth::parts parts, auth::sha256_digest& out) noexcept {
-        toy_digest(2, parts, out);
-        return true;
-    };
-    table.hmac_sha256 = [](void*, bytes key, auth::parts parts, auth::sha256_digest& out) noexcept {
-        toy_digest(seed_of(key), parts, out);
-        return true;
-    };
-    table.pbkdf2_sha256 = [](void*, bytes password, bytes salt, std::uint32_t iterations,
+// As many rounds as the limit allows, and never more.
+auth::crypto bounded() {
+    auth::crypto table = toy::crypto();
+    table.pbkdf2_sha256 = [](void* context, bytes password, bytes salt, std::uint32_t iterations,
                              auth::sha256_digest& out) noexcept {
-        check(iterations >= 1 && iterations <= iterations_max, "iterations are bounded");
-        check(!salt.empty(), "the salt is not empty");
-        toy_digest(seed_of(password) + iterations, {salt}, out);
-        return true;
+        check(iterations <= iterations_max, "iterations are bounded");
+        return toy::crypto().pbkdf2_sha256(context, password, salt, iterations, out);
     };
     return table;
-}
-
-std::string base64(bytes data) {
-    std::string room(auth::base64_text_size(data.size()), '\0');
-    writer out(std::as_writable_bytes(std::span(room)));
-    auth::put_base64(out, data);
-    return room;
 }
 
 // What a server that knows the password would send, from the texts as they went over the wire.
@@ -71,16 +39,16 @@ std::string expected_final(std::string_view first, std::string_view client_final
     std::array<std::byte, auth::scram_salt_size_max> room;
     const auto salt = auth::parse_base64(parsed->salt, room);
     auth::scram_keys keys;
-    check(auth::derive_keys(toy(), "secret", bytes(room).first(*salt), parsed->iterations, keys) ==
-              errc::none,
+    check(auth::derive_keys(bounded(), "secret", bytes(room).first(*salt), parsed->iterations,
+                            keys) == errc::none,
           "keys");
     std::string said = "n=,r=";
     said.append(nonce).append(",").append(first).append(",");
     said.append(client_final.substr(0, client_final.rfind(",p=")));
     const bytes part = as_bytes(said);
     auth::sha256_digest signature;
-    check(auth::hmac_sha256(toy(), keys.server.value, {part}, signature) == errc::none, "HMAC");
-    return base64(signature);
+    check(auth::hmac_sha256(bounded(), keys.server.value, {part}, signature) == errc::none, "HMAC");
+    return toy::base64(signature);
 }
 
 void exchange(bool bound, std::string_view first, std::string_view final) {
@@ -91,7 +59,7 @@ void exchange(bool bound, std::string_view first, std::string_view final) {
     const errc expected = client.check_server_first(first, iterations_max);
     std::array<std::byte, 2048> room;
     writer out(room);
-    const errc code = client.answer(toy(), first, "secret", iterations_max, out);
+    const errc code = client.answer(bounded(), first, "secret", iterations_max, out);
     check(code == expected, "answer and check agree");
     if (code != errc::none) {
         check(out.size() == 0, "nothing is said after a fault");

@@ -7,6 +7,7 @@
 #include <walwire/auth/stored_secret.hpp>
 
 #include "support/check.hpp"
+#include "support/toy_crypto.hpp"
 
 #include <array>
 #include <cstddef>
@@ -22,64 +23,18 @@ constexpr std::string_view server_nonce = "Server";
 constexpr std::string_view mock_secret = "sixteen bytes ok";
 constexpr std::string_view hash = "hash of the certificate";
 
-void toy_digest(std::uint64_t seed, auth::parts parts, mutable_bytes out) {
-    std::uint64_t value = seed ^ 0xcbf29ce484222325;
-    for (const bytes part : parts)
-        for (const std::byte each : part)
-            value = (value ^ std::to_integer<std::uint64_t>(each)) * 0x100000001b3;
-    for (std::byte& each : out) {
-        value = (value ^ value >> 29) * 0xbf58476d1ce4e5b9;
-        each = static_cast<std::byte>(value >> 56);
-    }
-}
-
-std::uint64_t seed_of(bytes key) {
-    std::array<std::byte, 8> digest;
-    toy_digest(1, {key}, digest);
-    return load<std::uint64_t>(digest.data());
-}
-
-auth::crypto toy() {
-    auth::crypto table;
-    table.md5 = [](void*, auth::parts parts, auth::md5_digest& out) noexcept {
-        toy_digest(3, parts, out);
-        return true;
-    };
-    table.sha256 = [](void*, auth::parts parts, auth::sha256_digest& out) noexcept {
-        toy_digest(2, parts, out);
-        return true;
-    };
-    table.hmac_sha256 = [](void*, bytes key, auth::parts parts, auth::sha256_digest& out) noexcept {
-        toy_digest(seed_of(key), parts, out);
-        return true;
-    };
-    table.pbkdf2_sha256 = [](void*, bytes password, bytes salt, std::uint32_t iterations,
-                             auth::sha256_digest& out) noexcept {
-        check(iterations >= 1, "there are iterations");
-        check(!salt.empty(), "the salt is not empty");
-        toy_digest(seed_of(password) + iterations, {salt}, out);
-        return true;
-    };
-    return table;
-}
-
-std::string base64(bytes data) {
-    std::string room(auth::base64_text_size(data.size()), '\0');
-    writer out(std::as_writable_bytes(std::span(room)));
-    auth::put_base64(out, data);
-    return room;
-}
-
 // What a client with this password would put behind p= after all this.
 std::string proof(std::string_view password, std::string_view said) {
     auth::scram_keys keys;
     auth::sha256_digest stored{}, value{};
-    check(auth::derive_keys(toy(), password, as_bytes("salt"), 7, keys) == errc::none, "keys");
-    check(auth::derive_stored_key(toy(), keys.client.value, stored) == errc::none, "stored key");
+    check(auth::derive_keys(toy::crypto(), password, as_bytes("salt"), 7, keys) == errc::none,
+          "keys");
+    check(auth::derive_stored_key(toy::crypto(), keys.client.value, stored) == errc::none,
+          "stored key");
     const bytes part = as_bytes(said);
-    check(auth::hmac_sha256(toy(), stored, {part}, value) == errc::none, "HMAC");
+    check(auth::hmac_sha256(toy::crypto(), stored, {part}, value) == errc::none, "HMAC");
     for (std::size_t i = 0; i < value.size(); ++i) value[i] ^= keys.client.value[i];
-    return base64(value);
+    return toy::base64(value);
 }
 
 struct outcome {
@@ -119,14 +74,14 @@ outcome exchange(setting how, std::string_view first, std::string_view final) {
     if (seen.first == errc::none) seen.first = server.read_client_first(first);
     std::array<std::byte, 2048> room;
     writer out(room);
-    const auto known = auth::make_verifier(toy(), "secret", as_bytes("salt"), 7);
+    const auto known = auth::make_verifier(toy::crypto(), "secret", as_bytes("salt"), 7);
     const auto* verifier = how.known ? &*known : nullptr;
-    const errc asked =
-        server.challenge(toy(), "user", verifier, {as_bytes(mock_secret)}, server_nonce, out);
+    const errc asked = server.challenge(toy::crypto(), "user", verifier, {as_bytes(mock_secret)},
+                                        server_nonce, out);
     check(asked == (seen.first == errc::none ? errc::none : errc::not_now), "challenge");
     if (asked != errc::none) {
         check(out.size() == 0, "nothing is said after a fault");
-        check(server.answer(toy(), final, out) == errc::not_now, "and nothing is heard");
+        check(server.answer(toy::crypto(), final, out) == errc::not_now, "and nothing is heard");
         check(!server.verified(), "and nobody is verified");
         return seen;
     }
@@ -138,11 +93,12 @@ outcome exchange(setting how, std::string_view first, std::string_view final) {
     const std::string said = bare_of(first) + "," + seen.server_first;
     seen.client_final = with_proof(final, said);
     writer last(room);
-    seen.last = server.answer(toy(), seen.client_final, last);
+    seen.last = server.answer(toy::crypto(), seen.client_final, last);
     seen.server_final = as_text(last.written());
     seen.verified = server.verified();
     seen.bound = server.bound();
-    check(server.answer(toy(), seen.client_final, last) == errc::not_now, "there is one guess");
+    check(server.answer(toy::crypto(), seen.client_final, last) == errc::not_now,
+          "there is one guess");
     check(server.verified() == seen.verified, "and what was found stays");
     check(seen.verified == (seen.last == errc::none), "verified means accepted");
     check(seen.verified == !seen.server_final.empty(), "only who is believed gets a signature");
@@ -168,35 +124,40 @@ void whole_exchange(std::uint8_t bits, std::string_view first, std::string_view 
     check(seen.bound == how.plus, "bound as PLUS says");
     const std::string gs2 = std::string(first.substr(0, first.size() - bare_of(first).size()));
     const std::string bound = gs2 + std::string(how.plus ? hash : "");
-    check(sent.starts_with("c=" + base64(as_bytes(bound)) + ",r="), "and over the right channel");
+    check(sent.starts_with("c=" + toy::base64(as_bytes(bound)) + ",r="),
+          "and over the right channel");
     check(!how.offered || first.front() != 'y', "no downgrade goes unseen");
     auth::scram_keys keys;
-    check(auth::derive_keys(toy(), "secret", as_bytes("salt"), 7, keys) == errc::none, "keys");
+    check(auth::derive_keys(toy::crypto(), "secret", as_bytes("salt"), 7, keys) == errc::none,
+          "keys");
     auth::sha256_digest signature;
     const bytes part = as_bytes(said);
-    check(auth::hmac_sha256(toy(), keys.server.value, {part}, signature) == errc::none, "HMAC");
-    check(seen.server_final == "v=" + base64(signature), "and the server's signature is right");
+    check(auth::hmac_sha256(toy::crypto(), keys.server.value, {part}, signature) == errc::none,
+          "HMAC");
+    check(seen.server_final == "v=" + toy::base64(signature),
+          "and the server's signature is right");
 }
 
 void secrets(std::string_view text, std::string_view tried) {
     const auth::stored_secret secret(text);
     const auto kind = secret.kind();
     const std::array<std::byte, 4> salt{};
-    const errc clear = secret.check_cleartext(toy(), "user", tried);
-    const errc hashed = secret.check_md5(toy(), "user", salt, tried);
+    const errc clear = secret.check_cleartext(toy::crypto(), "user", tried);
+    const errc hashed = secret.check_md5(toy::crypto(), "user", salt, tried);
     check(clear == errc::none || clear == errc::password_mismatch, "yes or no");
     check(hashed == errc::none || hashed == errc::password_mismatch, "yes or no");
-    check(secret.check_cleartext(toy(), "user", tried) == clear, "two runs agree");
+    check(secret.check_cleartext(toy::crypto(), "user", tried) == clear, "two runs agree");
     check((secret.verifier() != nullptr) == (kind == auth::secret_kind::scram_sha_256), "kind");
     if (kind == auth::secret_kind::none)
         check(clear != errc::none && hashed != errc::none, "nobody's");
     if (kind == auth::secret_kind::plain) {
         check((clear == errc::none) == (text == tried), "the password and no other");
         std::array<char, auth::md5_answer_size> answer;
-        check(auth::md5_answer(toy(), "user", text, salt, answer) == errc::none, "answer");
+        check(auth::md5_answer(toy::crypto(), "user", text, salt, answer) == errc::none, "answer");
         const std::string_view right(answer.data(), answer.size());
         check((hashed == errc::none) == (tried == right), "the answer and no other");
-        check(secret.check_md5(toy(), "user", salt, right) == errc::none, "a client gets in");
+        check(secret.check_md5(toy::crypto(), "user", salt, right) == errc::none,
+              "a client gets in");
     }
     if (kind == auth::secret_kind::md5)
         check(tried != text || clear != errc::none, "the hash is no password");
