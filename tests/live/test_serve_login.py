@@ -193,7 +193,7 @@ class ServeLogin(live.Live):
         login = ['--user', USER, '--password-file']
         for words, why in (
             (['--tls-cert', crt, '--tls-key', key], 'others may read the private key'),
-            (['--tls-cert', crt, '--tls-key', self.folder + '/root.key'], 'could not use the private'),
+            (['--tls-cert', crt, '--tls-key', self.folder + '/root.key'], 'could not use'),
             (['--tls-cert', key, '--tls-key', key], 'could not read the certificate'),
             (
                 ['--auth', 'md5', *login, self.password_file(SECRET, 0o644)],

@@ -150,9 +150,10 @@ class server {
 
     static int timeout(std::int64_t until) {
         if (until == walwire::never) return -1;
-        const std::int64_t left = until - now().steady;
-        if (left <= 0) return 0;
-        return static_cast<int>(std::min<std::int64_t>(left / walwire::millisecond + 1, INT_MAX));
+        const std::int64_t at = now().steady;
+        if (until <= at) return 0; // a session's "at once" is the distant past
+        return static_cast<int>(
+            std::min<std::int64_t>((until - at) / walwire::millisecond + 1, INT_MAX));
     }
 
     void accept(std::int64_t time) {

@@ -113,8 +113,7 @@ bool served_client::lend() {
     const bool current = !streamed_.next.valid();
     const lsn limit = current ? shared_.source.end() : streamed_.switch_point;
     if (current) session_.advance(limit);
-    // The body of a message may still be what was lent last.
-    if (!session_.wants_wal() || !session_.output().body.empty()) return false;
+    if (!session_.wants_wal()) return false;
     held_.reset();
     const lsn from = session_.next();
     if (from >= limit) {
@@ -165,7 +164,7 @@ bool served_client::leave() {
         if (channel_ && !shaking_) channel_->close();
         ::shutdown(socket_.number(), SHUT_WR);
     }
-    while (readable_ && !ended_) {
+    if (readable_ && !ended_) {
         const arrival got = socket_.read(room_);
         ended_ = got.end;
         if (got.size < room_.size()) readable_ = false;
