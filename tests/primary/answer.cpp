@@ -24,7 +24,7 @@ constexpr answer_style of(int version) {
 constexpr answer_style aiondb{18, dialect::aiondb};
 
 // One column of text without modifier, as it stands in a RowDescription behind its name.
-const std::string text = "00 00000000 0000 00000019 ffff ffffffff 0000";
+const std::string varying = "00 00000000 0000 00000019 ffff ffffffff 0000";
 const std::string int8 = "00 00000000 0000 00000014 0008 ffffffff 0000";
 const std::string int4 = "00 00000000 0000 00000017 0004 ffffffff 0000";
 
@@ -42,9 +42,9 @@ TEST_CASE("IDENTIFY_SYSTEM: the timeline is an int4 before 16 and an int8 from t
     const primary::system_identity row{UINT64_MAX, {3}, lsn{0x1'00000abc}, {}};
     for (const int version : {12, 13, 14, 15, 16, 17, 18}) {
         CAPTURE(version);
-        const std::string description = "54 0000006f 0004 'systemid'" + text + "'timeline'" +
-                                        (version >= 16 ? int8 : int4) + "'xlogpos'" + text +
-                                        "'dbname'" + text;
+        const std::string description = "54 0000006f 0004 'systemid'" + varying + "'timeline'" +
+                                        (version >= 16 ? int8 : int4) + "'xlogpos'" + varying +
+                                        "'dbname'" + varying;
         const std::string values = "44 00000030 0004 00000014 '18446744073709551615' 00000001 '3'"
                                    "00000005 '1/ABC' ffffffff";
         const std::string tag = completed(version == 12 ? "SELECT" : "IDENTIFY_SYSTEM");
@@ -60,7 +60,7 @@ TEST_CASE("IDENTIFY_SYSTEM: the timeline is an int4 before 16 and an int8 from t
 TEST_CASE("SHOW: one text, named as the setting") {
     const primary::setting row{"wal_segment_size", "16MB"};
     const std::string both =
-        "54 00000029 0001 'wal_segment_size'" + text + "44 0000000e 0001 00000004 '16MB'";
+        "54 00000029 0001 'wal_segment_size'" + varying + "44 0000000e 0001 00000004 '16MB'";
     CHECK(said(row, of(12)) == hex(both + completed("SELECT")));
     CHECK(said(row, of(13)) == hex(both + completed("SHOW")));
     CHECK(said(row, aiondb) == hex(both + completed("SHOW")));
@@ -82,16 +82,16 @@ TEST_CASE("TIMELINE_HISTORY: bytea before 14, modifiers 0 before 16, the content
 }
 
 TEST_CASE("CREATE_REPLICATION_SLOT and READ_REPLICATION_SLOT") {
-    const std::string four = "54 00000085 0004 'slot_name'" + text + "'consistent_point'" + text +
-                             "'snapshot_name'" + text + "'output_plugin'" + text;
+    const std::string four = "54 00000085 0004 'slot_name'" + varying + "'consistent_point'" +
+                             varying + "'snapshot_name'" + varying + "'output_plugin'" + varying;
     CHECK(said(primary::created_slot{"s", {}, {}, {}}, of(18)) ==
           hex(four + "44 0000001a 0004 00000001 's' 00000003 '0/0' ffffffff ffffffff" +
               completed("CREATE_REPLICATION_SLOT")));
     CHECK(said(primary::created_slot{"s", lsn{0x10}, "snap", "p"}, of(12)) ==
           hex(four + "44 00000020 0004 00000001 's' 00000004 '0/10' 00000004 'snap' 00000001 'p'" +
               completed("SELECT")));
-    const std::string three =
-        "54 0000005e 0003 'slot_type'" + text + "'restart_lsn'" + text + "'restart_tli'" + int8;
+    const std::string three = "54 0000005e 0003 'slot_type'" + varying + "'restart_lsn'" + varying +
+                              "'restart_tli'" + int8;
     const std::string tag = completed("READ_REPLICATION_SLOT");
     CHECK(said(primary::slot_state{}, of(18)) ==
           hex(three + "44 00000012 0003 ffffffff ffffffff ffffffff" + tag));
@@ -103,6 +103,6 @@ TEST_CASE("CREATE_REPLICATION_SLOT and READ_REPLICATION_SLOT") {
 
 TEST_CASE("the end of a timeline says where to go on") {
     CHECK(spelled::written([](writer& out) { put_next_timeline(out, {4}, lsn{0x300}, of(18)); }) ==
-          hex("54 00000045 0002 'next_tli'" + int8 + "'next_tli_startpos'" + text +
+          hex("54 00000045 0002 'next_tli'" + int8 + "'next_tli_startpos'" + varying +
               "44 00000014 0002 00000001 '4' 00000005 '0/300'"));
 }

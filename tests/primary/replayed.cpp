@@ -112,7 +112,7 @@ const std::map<std::string, std::string> other_endings{
     {"a10_", "failed: the client asks for what this server does not offer"},
     {"a14_", "failed: the connection was lost"},
     {"a22_", "closed cancel"},
-    {"b13_", "failed: the other side was silent for too long"},
+    {"b13_", "failed: the peer has been silent for too long"},
     {"b15_", "failed: a message came that may not come now"},
     {"e01_bad_password_s", "failed: the client's SCRAM proof is wrong"},
     {"e01_bad_password_c", "failed: the password is wrong"},

@@ -203,9 +203,9 @@ TEST_CASE("the timeline ends before, in and after what is lent") {
         CHECK(made.say().size() == size);
         CHECK(made.sender.complete() == (at <= 1100));
         CHECK(made.sender.wants_wal() == (at > 1100));
-        made.written();
+        const buffer first = made.written();
         CHECK(made.say().empty());
-        CHECK(made.written() == (at <= 1100 ? hex("63 00000004") : buffer{}));
+        CHECK((size == 0 ? first : made.written()) == (at <= 1100 ? hex("63 00000004") : buffer{}));
         CHECK(made.talk.at() == (at <= 1100 ? phase::server_finished : phase::copy_both));
     }
     // Behind what was sent already: nothing more is.

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -183,17 +182,25 @@ class wire_buffer {
     void push(bytes data) { data_.insert(data_.end(), data.begin(), data.end()); }
     // The next piece, at most `most` of it, in memory of its own.
     std::vector<std::byte> pull(std::size_t most) {
-        const std::size_t size = std::min(most, data_.size());
-        std::vector<std::byte> piece(data_.begin(), data_.begin() + static_cast<long>(size));
-        data_.erase(data_.begin(), data_.begin() + static_cast<long>(size));
+        const bytes next = bytes(data_).subspan(taken_, std::min(most, size()));
+        std::vector<std::byte> piece(next.begin(), next.end());
+        taken_ += piece.size();
+        if (taken_ > data_.size() / 2) {
+            data_.erase(data_.begin(), data_.begin() + static_cast<long>(taken_));
+            taken_ = 0;
+        }
         return piece;
     }
-    bool empty() const { return data_.empty(); }
-    std::size_t size() const { return data_.size(); }
-    void clear() { data_.clear(); }
+    bool empty() const { return size() == 0; }
+    std::size_t size() const { return data_.size() - taken_; }
+    void clear() {
+        data_.clear();
+        taken_ = 0;
+    }
 
   private:
-    std::deque<std::byte> data_;
+    std::vector<std::byte> data_;
+    std::size_t taken_ = 0;
 };
 
 // One end of the link: a machine, the input that it has left, and what it says.

@@ -115,6 +115,7 @@ inline bool session::owes() const noexcept {
 
 inline void session::keep_time() noexcept {
     if (ended()) return;
+    framer_.mark(); // who is late is so behind all that was taken
     if (written() || progressed_ || !waited_) wrote_ = now_.steady;
     progressed_ = false;
     if (talk_.at() < wire::phase::idle) {
@@ -186,7 +187,10 @@ inline step session::read_packet(bytes& in) noexcept {
         return {errc::none, tls_accepted{true}};
     }
     // Somebody spoke before the answer was out, which may have been somebody in between.
-    if (!out_.empty()) return {errc::bytes_before_encryption, {}};
+    if (!out_.empty()) {
+        framer_.mark();
+        return {errc::bytes_before_encryption, {}};
+    }
     const wire::piece got = framer_.next_untagged(in, wire::startup_size_max);
     if (got.kind == wire::piece_kind::refused) return {got.code, {}};
     if (got.kind != wire::piece_kind::message) return {};
@@ -286,8 +290,8 @@ inline step session::heard_query(bytes body) noexcept {
     if (!parsed) {
         short_text text;
         text << parsed.error.before << parsed.error.subject << parsed.error.after;
-        const bool named = parsed.error.sqlstate == sqlstate::invalid_name &&
-                           !parsed.error.subject.empty();
+        const bool named =
+            parsed.error.sqlstate == sqlstate::invalid_name && !parsed.error.subject.empty();
         return refuse_and_go_on(
             {parsed.error.sqlstate, text, {}, named ? slot_name_hint : std::string_view(), false});
     }

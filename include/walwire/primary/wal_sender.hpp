@@ -174,7 +174,8 @@ class wal_sender {
     // next message; returns that message's body.
     bytes say(wire::conversation& talk, wire::outbox& out, instant now) noexcept {
         const std::int64_t sent_at = to_postgres_time(now.wall);
-        if ((owed_keepalive_ || owed_ping_) && talk.may_send(wire::message::copy_data_out)) {
+        const bool owed = owed_keepalive_ || owed_ping_;
+        if (owed && out.empty() && talk.may_send(wire::message::copy_data_out)) {
             const wire::primary_keepalive alive{end_, sent_at, owed_ping_};
             if (out.put([&](writer& to) noexcept { put(to, alive); }) != errc::none) return {};
             owed_keepalive_ = owed_ping_ = false;
@@ -207,7 +208,7 @@ class wal_sender {
                std::int64_t now) noexcept
         : options_(&chosen), next_(start), end_(from.end), timeline_(from.timeline),
           next_timeline_(from.next), switch_point_(from.switch_point), progress_(start),
-          heard_(now), asked_(now - farewell_interval), streaming_(true) {}
+          heard_(now), asked_(INT64_MIN), streaming_(true) {}
 
     bool leaving() const noexcept {
         return shutting_down_ && streaming_ && lent_.empty() && next_ >= end_;

@@ -16,7 +16,7 @@ inline std::int64_t wal_receiver::deadline() const noexcept {
     default: break;
     }
     const bool sealed =
-        at_ == state::sealing && durable_ >= leave_at_ && session_->at() == wire::phase::idle;
+        at_ == state::sealing && position() >= leave_at_ && session_->at() == wire::phase::idle;
     const bool stop_due = stopping_ && at_ != state::leaving && !session_stopping_;
     if (lost_ || sealed || stop_due) return INT64_MIN;
     const std::int64_t at = session_->deadline();
@@ -101,7 +101,7 @@ inline void wal_receiver::keep_time(instant now) noexcept {
         return;
     }
     // The primary that has moved on says anew where it is, as its end is behind ours by now.
-    if (at_ == state::sealing && durable_ >= leave_at_ && session_->at() == wire::phase::idle)
+    if (at_ == state::sealing && position() >= leave_at_ && session_->at() == wire::phase::idle)
         ask(state::identifying, wire::identify_system{});
 }
 
