@@ -88,8 +88,10 @@ class Resume(live.Live):
         a new file with zeros it leaves a short one, with which neither program goes on."""
         process.send_signal(signal.SIGSTOP)
         cluster.wait_until(lambda: cluster.stands_still(process), 'pg_receivewal to stand still')
-        return all(os.path.getsize(os.path.join(directory, name)) == source.segment_size
-                   for name in archive.partial(directory))
+        return all(
+            os.path.getsize(os.path.join(directory, name)) == source.segment_size
+            for name in archive.partial(directory)
+        )
 
     def walwire(self, source, directory, number):
         before = len(archive.whole(directory))

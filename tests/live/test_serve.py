@@ -120,9 +120,7 @@ class Serve(live.Live):
                 begin = flushed - flushed % self.primary.segment_size
                 cluster.wait_until(
                     lambda: os.path.exists(os.path.join(directory, name + '.partial'))
-                    and archive.read(os.path.join(directory, name + '.partial'))[
-                        : flushed - begin
-                    ]
+                    and archive.read(os.path.join(directory, name + '.partial'))[: flushed - begin]
                     == archive.read(self.primary.wal(name))[: flushed - begin],
                     'the trickle to arrive',
                 )

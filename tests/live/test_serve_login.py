@@ -45,7 +45,12 @@ class ServeLogin(live.Live):
         return serve
 
     def tls_words(self):
-        return ['--tls-cert', self.folder + '/server.crt', '--tls-key', self.folder + '/server.key']
+        return [
+            '--tls-cert',
+            self.folder + '/server.crt',
+            '--tls-key',
+            self.folder + '/server.key',
+        ]
 
     def identify(self, serve, password, **more):
         """What walwire and then psql say; each is answered with a row, or refused."""

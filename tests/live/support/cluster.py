@@ -147,6 +147,12 @@ def wait_until(condition, what, patience=PATIENCE):
         pause = min(pause * 1.5, 0.1)
 
 
+def stands_still(process):
+    """Whether SIGSTOP has reached it."""
+    with open('/proc/%d/stat' % process.pid) as file:
+        return file.read().rsplit(')', 1)[1].split()[0] == 'T'
+
+
 def parse_lsn(text):
     high, low = re.fullmatch(r'([0-9A-F]+)/([0-9A-F]+)', text).groups()
     return int(high, 16) << 32 | int(low, 16)

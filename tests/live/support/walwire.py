@@ -97,12 +97,7 @@ class Walwire:
     def pause(self):
         """Stops it with SIGSTOP, and waits until it stands."""
         self.send(signal.SIGSTOP)
-
-        def stands():
-            with open('/proc/%d/stat' % self.process.pid) as file:
-                return file.read().rsplit(')', 1)[1].split()[0] == 'T'
-
-        cluster.wait_until(stands, 'walwire to stand still')
+        cluster.wait_until(lambda: cluster.stands_still(self.process), 'walwire to stand still')
 
     def resume(self):
         self.send(signal.SIGCONT)
