@@ -69,8 +69,11 @@ class wal_sender {
         return errc::none;
     }
 
-    // The log reaches this far now, and clients are told so.
-    void advance(lsn end) noexcept { end_ = end > end_ ? end : end_; }
+    // The log reaches this far now, and clients are told so; a timeline that has ended grows no
+    // more.
+    void advance(lsn end) noexcept {
+        if (end > end_ && !ends()) end_ = end;
+    }
 
     // The timeline ended at `switch_point`, and the history goes on as `next`. What is lent behind
     // it is not sent.
@@ -79,6 +82,7 @@ class wal_sender {
         switch_point_ = switch_point;
         const std::uint64_t left = switch_point > next_ ? switch_point - next_ : 0;
         if (lent_.size() > left) lent_ = lent_.first(static_cast<std::size_t>(left));
+        end_ = switch_point > next_ ? switch_point : next_;
     }
 
     // CopyDone came from the client: what is lent and not yet begun is not sent any more.

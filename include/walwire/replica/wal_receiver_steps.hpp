@@ -173,6 +173,7 @@ inline std::optional<wal_receiver::event> wal_receiver::heard_ready(instant now)
             ask(state::measuring, wire::show{"wal_segment_size"});
         break;
     case state::measuring:
+        measured_ = true; // and told: a connection that breaks before this measures again
         at_ = state::placing;
         return event(
             placement_wanted{system_identifier_, server_timeline_, server_end_, segment_size_});
@@ -207,7 +208,6 @@ inline std::optional<wal_receiver::event> wal_receiver::measured(std::string_vie
         return std::nullopt;
     }
     segment_size_ = *parsed;
-    measured_ = true;
     return std::nullopt;
 }
 
