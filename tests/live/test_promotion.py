@@ -122,10 +122,12 @@ class Promotion(live.Live):
         self.assertEqual([name[:8] for name in archive.whole(directory)][-1], '00000003')
 
     def compare_standby(self, directory, standby, primary):
+        """Behind a switch of segments the standby may have page headers where the primary has
+        zeros, or the other way round; what was received is what one of them has."""
         for name in archive.whole(directory):
-            self.assertEqual(
-                archive.read(os.path.join(directory, name)), archive.read(primary.wal(name)), name
-            )
+            ours = archive.read(os.path.join(directory, name))
+            theirs = [archive.read(each.wal(name)) for each in (standby, primary)]
+            self.assertTrue(ours in theirs, name)
 
     def test_diverged(self):
         """WAL of the old primary beyond the switch point is refused, and the directory left

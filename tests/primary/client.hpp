@@ -136,6 +136,14 @@ inline std::string verifier(std::string_view password) {
 
 // The server.
 
+inline wire::error_fields notice(std::string_view message) {
+    wire::error_fields made;
+    made.severity = "NOTICE";
+    made.sqlstate = "00000";
+    made.message = message;
+    return made;
+}
+
 struct plan {
     primary::options options = usual();
     auth::method how = auth::method::none;

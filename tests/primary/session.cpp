@@ -241,7 +241,7 @@ TEST_CASE("what does not fit is refused with output_full, and fits once the rest
     CHECK(hears->complete(value) == errc::output_full);
     CHECK(hears->refuse({"XX000", value, {}, {}, false}) == errc::output_full);
     CHECK(hears->refuse({"XX000", value, {}, {}, true}) == errc::output_full);
-    CHECK(hears->notify({"NOTICE", "00000", value}) == errc::output_full);
+    CHECK(hears->notify(notice(value)) == errc::output_full);
     CHECK(hears->output().size() == before);
     CHECK(hears->at() == phase::rows);
     hears.write();
@@ -294,6 +294,7 @@ TEST_CASE("commands that do not parse, and logical ones without a database, are 
                    query("CREATE_REPLICATION_SLOT s LOGICAL p") +
                    query("START_REPLICATION SLOT s LOGICAL 0/0") + query("SHOW a"));
     CHECK(hears.news() == "show a\n");
+    CHECK(hears->errors_said() == 4);
     const std::string all = hears.heard();
     CHECK(all.starts_with("E ERROR 42601 "));
     CHECK(all.find("E ERROR 55000 logical decoding requires a database connection\nZ I\n"
@@ -306,7 +307,9 @@ TEST_CASE("commands that do not parse, and logical ones without a database, are 
     bound.news();
     bound.feed(query("START_REPLICATION SLOT s LOGICAL 0/0"));
     CHECK(bound.news() == "logical\n");
+    CHECK(bound->errors_said() == 0);
     CHECK(bound->refuse({"0A000", "no", {}, {}, false}) == errc::none);
+    CHECK(bound->errors_said() == 1);
     bound.feed();
     const std::string name(70, 'a');
     bound.heard();
@@ -610,7 +613,7 @@ TEST_CASE("a stream is refused between two messages, and the next command is rea
     CHECK(middle->refuse({"58P01", "gone", {}, {}, true}) == errc::output_full);
     CHECK(middle->notify({}) == errc::output_full);
     middle.write();
-    CHECK(middle->notify({"NOTICE", "00000", "soon"}) == errc::none);
+    CHECK(middle->notify(notice("soon")) == errc::none);
     CHECK(middle->refuse({"58P01", "gone", {}, {}, true}) == errc::none);
     middle.feed();
     CHECK(middle.last() == "closed refused\n");

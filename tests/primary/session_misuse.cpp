@@ -253,7 +253,7 @@ errc call(server& hears, std::size_t which) {
     case 11: return hears->row(values);
     case 12: return hears->complete("SELECT 1");
     case 13: return hears->end_results();
-    case 14: return hears->notify({"NOTICE", "00000", "so it is"});
+    case 14: return hears->notify(notice("so it is"));
     case 15: return hears->stream({{3}, start + 100, {}, {}});
     case 16: return hears->send(wal);
     case 17: return hears->end_timeline({9}, start + 500);

@@ -88,6 +88,12 @@ struct client {
     }
 };
 
+wire::create_replication_slot slot(std::string_view name) {
+    wire::create_replication_slot made;
+    made.name = name;
+    return made;
+}
+
 } // namespace
 
 TEST_CASE("a replica's session and a primary's understand each other, command by command") {
@@ -103,7 +109,7 @@ TEST_CASE("a replica's session and a primary's understand each other, command by
                             wire::timeline_history{timeline_id{2}},
                             wire::timeline_history{timeline_id{9}},
                             wire::read_replication_slot{"s"},
-                            wire::create_replication_slot{.name = "s"},
+                            slot("s"),
                             wire::read_replication_slot{"s"},
                             wire::drop_replication_slot{"s"},
                             wire::start_replication{{}, lsn{0x4f8000}, timeline_id{1}},

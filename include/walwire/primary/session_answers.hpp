@@ -158,6 +158,7 @@ inline errc session::stream(const served_timeline& from) noexcept {
     }
     if (!past) sent({m::copy_both_response});
     if (past || ahead) {
+        ++errors_said_;
         sent({m::error_response, m::ready_for_query});
         stream_ended_ = streaming_end::refused;
         return errc::none;

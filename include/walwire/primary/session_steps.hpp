@@ -440,7 +440,9 @@ inline errc session::say_error(const refusal& why) noexcept {
     const auto said = why.fatal ? wire::message::fatal_response : wire::message::error_response;
     if (!talk_.may_send(said)) return errc::not_now;
     const errc code = out_.put([&](writer& out) noexcept { put(out, why); });
-    return code == errc::none ? talk_.send(said) : code;
+    if (code != errc::none) return code;
+    ++errors_said_;
+    return talk_.send(said);
 }
 
 // An error that ends the command and not the connection, and the invitation to another.
@@ -451,6 +453,7 @@ inline errc session::say_refusal(const refusal& why) noexcept {
         put(out, wire::transaction_status::idle);
     });
     if (code != errc::none) return code;
+    ++errors_said_;
     static_cast<void>(talk_.send(wire::message::error_response));
     return talk_.send(wire::message::ready_for_query);
 }

@@ -62,14 +62,23 @@ bool served_client::turn(bool readable) {
         moved = lend() || moved;
         while (const auto told = session_.poll(in_, now())) {
             moved = true;
+            drop_temporary_slots();
             std::visit([this](const auto& event) { heard(event); }, *told);
         }
+        drop_temporary_slots();
         moved = write() || moved;
         if (session_.over()) return leave();
         if (shaking_) shake(); // its first bytes may be here already
         if (!moved || shaking_) return false;
     }
     return true;
+}
+
+// Every error takes them with it, whoever said it.
+void served_client::drop_temporary_slots() {
+    if (errors_said_ == session_.errors_said()) return;
+    errors_said_ = session_.errors_said();
+    shared_.slots.table().drop_temporary(id_);
 }
 
 // Only when the session has taken all that came before. Its end is told then, too: whoever hangs up

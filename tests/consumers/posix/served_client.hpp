@@ -79,6 +79,7 @@ class served_client {
     void refuse_slot(walwire::errc code, std::string_view name);
     void check(walwire::errc code) const;
     void drop_when_free();
+    void drop_temporary_slots();
 
     void heard(const walwire::primary::tls_accepted& how);
     void heard(const walwire::primary::cancel_request& request);
@@ -107,6 +108,7 @@ class served_client {
     socket socket_;
     std::optional<tls_channel> channel_;
     walwire::primary::connection_id id_;
+    std::uint64_t errors_said_ = 0; // by the session, and dealt with
     std::array<std::byte, cancel_key_size> cancel_key_{};
     std::vector<std::byte> stash_;
     std::vector<std::byte> out_;

@@ -24,11 +24,9 @@ constexpr std::string_view text_of(primary::streaming_end cause) noexcept {
 
 } // namespace
 
-// An error takes temporary slots with it.
 void served_client::refuse(const primary::refusal& why) {
     tell(std::string(why.sqlstate) + ": " + printable(why.message));
     check(session_.refuse(why));
-    shared_.slots.table().drop_temporary(id_);
 }
 
 void served_client::refuse_slot(errc code, std::string_view name) {
@@ -234,9 +232,6 @@ void served_client::heard(const primary::streaming_ended& end) {
     tell("streaming ended: " + std::string(text_of(end.cause)));
     if (replica_ != nullptr) replica_->finish();
     shared_.slots.table().release(id_);
-    const bool wrong =
-        end.cause == primary::streaming_end::refused || end.cause == primary::streaming_end::failed;
-    if (wrong) shared_.slots.table().drop_temporary(id_);
     slot_ = nullptr;
     held_.reset();
 }
