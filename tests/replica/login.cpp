@@ -57,7 +57,7 @@ std::string model(encryption gss, encryption tls, std::string_view answers) {
         said += packet;
         const char answer = at < answers.size() ? answers[at] : ' ';
         if (answer == ' ')
-            told = failure(errc::connect_timeout, at == 0 ? 0 : at - 1) + '\n';
+            told = failure(errc::connect_timeout, at) + '\n';
         else if (answer == yes)
             told = accepted;
         else if (answer == 'E')

@@ -158,8 +158,8 @@ class session {
     wire::phase at() const noexcept { return talk_.at(); }
     int major_version() const noexcept { return style_.major_version; }
     wire::protocol_version protocol() const noexcept { return admission_.version(); }
-    // Errors that the client was told so far, the session's own among them. At each, PostgreSQL drops
-    // the temporary slots of the connection.
+    // Errors that the client was told so far, the session's own among them. At each, PostgreSQL
+    // drops the temporary slots of the connection.
     std::uint64_t errors_said() const noexcept { return errors_said_; }
     // Bytes of the client's that were taken so far.
     std::uint64_t eaten() const noexcept { return framer_.eaten(); }
