@@ -129,10 +129,10 @@ constexpr wire::column int4_column(std::string_view name) noexcept {
     return made;
 }
 
-using value = std::optional<std::string_view>;
+using row_value = std::optional<std::string_view>;
 
 inline void put_row(writer& out, std::span<const wire::column> columns,
-                    std::span<const value> values) noexcept {
+                    std::span<const row_value> values) noexcept {
     wire::put(out, columns);
     wire::put(out, values);
 }
@@ -160,14 +160,14 @@ inline void put(writer& out, const system_identity& answer, answer_style style) 
     const digits identifier(answer.system_identifier);
     const digits timeline(answer.timeline.value);
     const position_text end(answer.end, style.dialect);
-    const value values[] = {identifier, timeline, end, answer.database};
+    const row_value values[] = {identifier, timeline, end, answer.database};
     put_row(out, columns, values);
     put(out, wire::command_complete{style.tag("IDENTIFY_SYSTEM")});
 }
 
 inline void put(writer& out, const setting& answer, answer_style style) noexcept {
     const wire::column columns[] = {detail::text_column(answer.name)};
-    const detail::value values[] = {answer.value};
+    const detail::row_value values[] = {answer.value};
     detail::put_row(out, columns, values);
     put(out, wire::command_complete{style.tag("SHOW")});
 }
@@ -198,7 +198,7 @@ inline void put(writer& out, const created_slot& answer, answer_style style) noe
     const wire::column columns[] = {text_column("slot_name"), text_column("consistent_point"),
                                     text_column("snapshot_name"), text_column("output_plugin")};
     const position_text point(answer.consistent_point, style.dialect);
-    const value values[] = {answer.name, point, answer.snapshot, answer.plugin};
+    const row_value values[] = {answer.name, point, answer.snapshot, answer.plugin};
     put_row(out, columns, values);
     put(out, wire::command_complete{style.tag("CREATE_REPLICATION_SLOT")});
 }
@@ -209,7 +209,7 @@ inline void put(writer& out, const slot_state& answer, answer_style style) noexc
                                     int8_column("restart_tli")};
     const position_text restart(answer.restart, style.dialect);
     const digits timeline(answer.restart_timeline.value);
-    value values[3];
+    row_value values[3];
     if (answer.exists) values[0] = "physical";
     if (answer.exists && answer.restart.valid()) values[1] = restart, values[2] = timeline;
     put_row(out, columns, values);
@@ -223,7 +223,7 @@ inline void put_next_timeline(writer& out, timeline_id next, lsn switch_point,
     const wire::column columns[] = {int8_column("next_tli"), text_column("next_tli_startpos")};
     const digits timeline(next.value);
     const position_text start(switch_point, style.dialect);
-    const value values[] = {timeline, start};
+    const row_value values[] = {timeline, start};
     put_row(out, columns, values);
 }
 
