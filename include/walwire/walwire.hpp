@@ -37,6 +37,7 @@
 #include "time.hpp"
 #include "timers.hpp"
 #include "version.hpp"
+#include "wal/crc32c.hpp"
 #include "wal/history.hpp"
 #include "wal/segment.hpp"
 #include "wire/command_parser.hpp"

@@ -105,6 +105,23 @@ class Serve(live.Live):
         self.assertEqual(archive.differences(second, self.primary, 0), [])
         self.assertLessEqual(self.serve.end_of_wal(), flushed)
 
+    def test_many(self):
+        """Twelve replicas follow one load, and each has all of it."""
+        self.relayed()
+        directories = [self.directory() for _ in range(12)]
+        runs = [walwire.receive(self.serve.conninfo(), each) for each in directories]
+        for run in runs:
+            self.addCleanup(run.__exit__)
+        for run in runs:
+            run.wait_for('following from')
+        self.primary.grow(6)
+        last = self.primary.ended_segment()
+        for path in directories:
+            walwire.wait_for_file(os.path.join(path, last), self.receive, self.serve, *runs)
+        self.assertEqual([run.stop() for run in runs], [0] * 12)
+        for path in directories:
+            self.assertEqual(archive.differences(path, self.primary, 0), [])
+
     def test_trickle(self):
         """A little now and then arrives at the far end soon."""
         self.relayed()

@@ -47,8 +47,9 @@ class demonstration {
             interrupted_by(signals_.take());
             write_log();
             primary_.feed();
-            const bool moved = serve() | follow();
-            if (!moved) wait();
+            const bool to_replica = serve();
+            const bool to_primary = follow();
+            if (!to_replica && !to_primary) wait();
             progress_.show({position_, replica_.timeline(), received_, reconnects_}, now().steady);
         }
         progress_.clear();

@@ -199,7 +199,7 @@ class server {
     wal_source source_;
     served_settings settings_;
     slot_store slots_;
-    std::array<primary::replica, primary::max_wal_senders_default> places_{};
+    std::array<primary::replica, max_wal_senders> places_{};
     primary::registry replicas_{places_};
     logins users_;
     std::array<std::byte, 32> mock_secret_{};

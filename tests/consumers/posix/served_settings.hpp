@@ -1,17 +1,21 @@
 // What SHOW answers: the few settings that replicas ask for, and some that people do.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include <walwire/primary/registry.hpp>
 #include <walwire/wal/segment.hpp>
 
 #include "slot_store.hpp"
 
 namespace posix {
+
+// Replicas that may be logged in at once. PostgreSQL's default is 10, each a process of its own;
+// here one costs its buffers, which are 20 KiB.
+inline constexpr std::size_t max_wal_senders = 64;
 
 // A size as PostgreSQL prints it, "16MB" or "1GB".
 inline std::string size_text(walwire::wal::segment_size size) {
@@ -47,8 +51,7 @@ struct served_settings {
         if (name == "data_directory_mode") return "0700";
         if (name == "wal_level") return "replica";
         if (name == "wal_sender_timeout") return "1min";
-        if (name == "max_wal_senders")
-            return std::to_string(walwire::primary::max_wal_senders_default);
+        if (name == "max_wal_senders") return std::to_string(max_wal_senders);
         if (name == "max_replication_slots") return std::to_string(slot_store::slots_max);
         if (name == "in_hot_standby") return "off";
         if (name == "integer_datetimes" || name == "standard_conforming_strings") return "on";

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include <walwire/wal/crc32c.hpp>
+
 namespace posix {
 
 namespace {
@@ -35,17 +37,6 @@ Number load(bytes data, std::size_t at) noexcept {
     return value;
 }
 
-constexpr std::array<std::uint32_t, 256> make_crc_table() noexcept {
-    std::array<std::uint32_t, 256> table{};
-    for (std::uint32_t i = 0; i < table.size(); ++i) {
-        std::uint32_t value = i;
-        for (int bit = 0; bit < 8; ++bit)
-            value = (value >> 1) ^ ((value & 1) != 0 ? 0x82f63b78u : 0);
-        table[i] = value;
-    }
-    return table;
-}
-
 constexpr lsn page_of(lsn at) noexcept {
     return {at.value & ~std::uint64_t{wal_page_size - 1}};
 }
@@ -57,11 +48,7 @@ constexpr lsn aligned(lsn at) noexcept {
 } // namespace
 
 std::uint32_t crc32c(bytes data, std::uint32_t so_far) noexcept {
-    static constexpr auto table = make_crc_table();
-    std::uint32_t crc = ~so_far;
-    for (const std::byte each : data)
-        crc = table[(crc ^ std::to_integer<std::uint32_t>(each)) & 0xff] ^ (crc >> 8);
-    return ~crc;
+    return walwire::wal::crc32c(so_far).update(data).value();
 }
 
 std::optional<wal_cluster> read_cluster(bytes segment) noexcept {
@@ -143,17 +130,17 @@ bool record_scan::step() {
 
     std::array<std::byte, record_header> head{};
     std::size_t got = 0;
-    std::uint32_t crc = 0;
+    walwire::wal::crc32c sum;
     const auto behind = walk(at, size, [&](bytes part) noexcept {
         const std::size_t taken = std::min(part.size(), head.size() - got);
         if (taken > 0) std::memcpy(head.data() + got, part.data(), taken);
         got += taken;
-        crc = crc32c(part.subspan(taken), crc);
+        sum.update(part.subspan(taken));
     });
-    crc = crc32c(bytes(head).first(20), crc);
+    sum.update(bytes(head).first(20));
     const lsn previous{load<std::uint64_t>(head, 8)};
     const bool follows = last_.valid() ? previous == last_ : previous < at;
-    if (!behind || !follows || crc != load<std::uint32_t>(head, 20)) return false;
+    if (!behind || !follows || sum.value() != load<std::uint32_t>(head, 20)) return false;
 
     last_ = at;
     next_ = end_ = seen_ = aligned(*behind);
