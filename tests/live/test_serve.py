@@ -27,9 +27,16 @@ class Serve(live.Live):
 
     def assert_same(self, directory, flushed):
         """All that is in the directory is as the primary has it, and up to there it is complete."""
-        cluster.wait_until(
-            lambda: not archive.differences(directory, self.primary, flushed), 'the same WAL'
-        )
+        found = []
+
+        def same():
+            found[:] = archive.differences(directory, self.primary, flushed)
+            return not found
+
+        try:
+            cluster.wait_until(same, 'the same WAL')
+        except AssertionError as late:
+            raise AssertionError('%s: %s' % (late, found)) from None
         self.assertEqual(archive.others(directory), [])
 
     def receivewal(self, tool, directory, *options):
@@ -77,6 +84,7 @@ class Serve(live.Live):
             middle = self.primary.flushed() + self.primary.segment_size * 3 // 2
             self.serve.wait_for_end(self.primary.flushed(), self.receive)
             run = self.receivewal(tool, directory, '--endpos=' + cluster.format_lsn(middle))
+            cluster.wait_until(lambda: archive.partial(directory), 'pg_receivewal to begin')
             self.primary.grow(3)
             self.assertEqual(run.wait(), 0, run.said)
             self.assert_same(directory, middle)
