@@ -131,16 +131,14 @@ class Serve(live.Live):
             self.assertEqual(archive.differences(path, self.primary, 0), [])
 
     def test_trickle(self):
-        """A little now and then arrives at the far end soon."""
+        """A little now and then arrives at the far end, though no segment is full."""
         self.relayed()
         directory = self.directory()
         with walwire.receive(self.serve.conninfo(), directory) as run:
             run.wait_for('following from')
-            slowest = 0
             for number in range(10):
                 self.primary.sql('CREATE TABLE trickle%d (i int)' % number)
                 flushed = self.primary.flushed()
-                since = walwire.seconds()
                 name = archive.name(flushed, self.primary.segment_size)
                 begin = flushed - flushed % self.primary.segment_size
                 cluster.wait_until(
@@ -149,8 +147,6 @@ class Serve(live.Live):
                     == archive.read(self.primary.wal(name))[: flushed - begin],
                     'the trickle to arrive',
                 )
-                slowest = max(slowest, walwire.seconds() - since)
-            self.assertLess(slowest, 2)
             self.assertEqual(run.stop(), 0, run.said)
 
     def test_answers(self):
