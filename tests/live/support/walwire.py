@@ -3,7 +3,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 from support import cluster
 
@@ -133,7 +132,3 @@ def wait_for_file(path, *runs):
         cluster.wait_until(found, path)
     except AssertionError as late:
         raise AssertionError('%s\n%s' % (late, '\n'.join(each.said for each in runs))) from None
-
-
-def seconds():
-    return time.monotonic()
