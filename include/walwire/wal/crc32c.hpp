@@ -120,7 +120,7 @@ constexpr std::uint32_t crc_byte(std::uint32_t state, std::byte next) noexcept {
     std::size_t left = data.size();
     for (; left >= 8; at += 8, left -= 8) {
         const std::uint32_t low = load<std::uint32_t, std::endian::little>(at) ^ state;
-        const std::uint32_t high = load<std::uint32_t, std::endian::little>(at + 4);
+        const auto high = load<std::uint32_t, std::endian::little>(at + 4);
         state = (crc_slices.at[7][low & 0xff] ^ crc_slices.at[6][low >> 8 & 0xff]) ^
                 (crc_slices.at[5][low >> 16 & 0xff] ^ crc_slices.at[4][low >> 24]) ^
                 (crc_slices.at[3][high & 0xff] ^ crc_slices.at[2][high >> 8 & 0xff] ^
