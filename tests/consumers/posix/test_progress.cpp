@@ -21,7 +21,7 @@ constexpr std::uint64_t mib = 1 << 20;
 
 // A terminal and what its user sees of it.
 struct terminal {
-    terminal(unsigned short columns) : screen(::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK)) {
+    terminal(unsigned short columns) : screen(::posix_openpt(O_RDWR | O_NOCTTY)) {
         REQUIRE(::grantpt(screen.number()) == 0);
         REQUIRE(::unlockpt(screen.number()) == 0);
         line = descriptor(::open(::ptsname(screen.number()), O_RDWR | O_NOCTTY));
@@ -33,10 +33,14 @@ struct terminal {
         ::tcsetattr(line.number(), TCSANOW, &raw);
     }
 
+    // What was written since the last look. What goes in at one end of a terminal comes out at the
+    // other in order and in its own time, so a mark behind it says when all of it is there.
     std::string seen() const {
-        std::array<char, 4096> room{};
-        const ssize_t size = ::read(screen.number(), room.data(), room.size());
-        return std::string(room.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+        constexpr char mark = '\x04';
+        REQUIRE(::write(line.number(), &mark, 1) == 1);
+        std::string text;
+        for (char byte = 0; ::read(screen.number(), &byte, 1) == 1 && byte != mark;) text += byte;
+        return text;
     }
 
     descriptor screen;
