@@ -20,6 +20,7 @@ std::string shown(lsn at) {
 
 static_assert(parse_lsn("0/16B3748")->value == 0x16B3748);
 static_assert(std::string_view(to_text(lsn{0x16B3748})) == "0/16B3748");
+static_assert(std::string_view(decimal_text(1907)) == "1907");
 
 TEST_CASE("a position is printed as PostgreSQL prints it") {
     CHECK(shown({0}) == "0/0");
@@ -29,6 +30,19 @@ TEST_CASE("a position is printed as PostgreSQL prints it") {
     CHECK(shown({0x1'00000001}) == "1/1");
     CHECK(shown({0xabcdef01'00abcdef}) == "ABCDEF01/ABCDEF");
     CHECK(shown({UINT64_MAX}) == "FFFFFFFF/FFFFFFFF");
+}
+
+TEST_CASE("AionDB prints all eight digits behind the slash") {
+    const auto aiondb = [](lsn at) {
+        return std::string(std::string_view(to_text(at, dialect::aiondb)));
+    };
+    CHECK(aiondb({0}) == "0/00000000");
+    CHECK(aiondb({1}) == "0/00000001");
+    CHECK(aiondb({0x16B3748}) == "0/016B3748");
+    CHECK(aiondb({0xffffffff}) == "0/FFFFFFFF");
+    CHECK(aiondb({0xabcdef01'00abcdef}) == "ABCDEF01/00ABCDEF");
+    CHECK(aiondb({UINT64_MAX}) == "FFFFFFFF/FFFFFFFF");
+    CHECK(std::string(std::string_view(to_text(lsn{1}, dialect::postgres))) == "0/1");
 }
 
 TEST_CASE("a position is read in either case and with leading zeros, and printed again") {
@@ -49,6 +63,7 @@ TEST_CASE("a position is read in either case and with leading zeros, and printed
         std::snprintf(text, sizeof text, "%x/%x", high, low);
         reads();
         std::snprintf(text, sizeof text, "%X/%08X", high, low);
+        CHECK(std::string_view(to_text(at, dialect::aiondb)) == text);
         reads();
         std::snprintf(text, sizeof text, "%08x/%08X", high, low);
         reads();
@@ -125,6 +140,26 @@ TEST_CASE("a timeline is a decimal number from 1") {
     CHECK(timeline_id{1} < timeline_id{2});
     CHECK(!timeline_id{}.valid());
     CHECK(timeline_id{1}.valid());
+}
+
+TEST_CASE("a number is printed without leading zeros, and read again") {
+    const auto shown = [](std::uint64_t value) {
+        return std::string(std::string_view(decimal_text(value)));
+    };
+    CHECK(shown(0) == "0");
+    CHECK(shown(9) == "9");
+    CHECK(shown(10) == "10");
+    CHECK(shown(UINT32_MAX) == "4294967295");
+    CHECK(shown(UINT64_MAX) == "18446744073709551615");
+    for (std::uint64_t power = 1; power < UINT64_MAX / 10; power *= 10) {
+        for (const std::uint64_t value : {power - 1, power, power + 1, 9 * power}) {
+            CHECK(shown(value) == std::to_string(value));
+            CHECK(*walwire::detail::parse_decimal(shown(value), UINT64_MAX) == value);
+        }
+    }
+    decimal_text again(7);
+    again = decimal_text(123);
+    CHECK(std::string_view(again) == "123");
 }
 
 TEST_CASE("decimal numbers end at their limit exactly") {

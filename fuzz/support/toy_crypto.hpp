@@ -1,5 +1,6 @@
-// Cryptography for fuzz targets: a toy that is fast and depends on every byte, so that an input can
-// reach each step of an exchange. It is no more than that.
+// Cryptography for fuzz targets, fast and repeatable, and no more than that: one toy that depends
+// on every byte, for the exchanges themselves, and one that depends on none, for what contains
+// them.
 #pragma once
 
 #include <walwire/auth/base64.hpp>
@@ -57,6 +58,23 @@ inline auth::crypto crypto() {
     };
     return table;
 }
+
+inline bool fill(mutable_bytes out, unsigned seed) noexcept {
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(seed * 31 + i * 7);
+    return true;
+}
+
+// Every digest is the same, whatever it is of, and so is what it draws: every proof is right, and
+// an input comes past a login without having to guess one.
+inline const auth::crypto credulous{
+    nullptr,
+    [](void*, mutable_bytes out) noexcept { return fill(out, 1); },
+    [](void*, auth::parts, auth::md5_digest& out) noexcept { return fill(out, 2); },
+    [](void*, auth::parts, auth::sha256_digest& out) noexcept { return fill(out, 3); },
+    [](void*, bytes, auth::parts, auth::sha256_digest& out) noexcept { return fill(out, 4); },
+    [](void*, bytes, bytes, std::uint32_t, auth::sha256_digest& out) noexcept {
+        return fill(out, 5);
+    }};
 
 inline std::string base64(bytes data) {
     std::string room(auth::base64_text_size(data.size()), '\0');

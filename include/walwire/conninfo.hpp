@@ -462,7 +462,7 @@ inline result<std::string_view> to_text(const conninfo_error& error,
         out.append(error.keyword);
     }
     out.append(" at byte ");
-    out.append(detail::decimal_text(error.offset));
+    out.append(decimal_text(error.offset));
     if (!out.ok()) return errc::memory_too_small;
     return std::string_view(room.data(), out.size());
 }

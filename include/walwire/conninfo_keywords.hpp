@@ -224,24 +224,6 @@ constexpr std::string_view to_text(gss_mode mode) noexcept {
 
 namespace detail {
 
-// A number in decimal, in room of its own.
-class decimal_text {
-  public:
-    constexpr explicit decimal_text(std::uint32_t value) noexcept {
-        do {
-            digits_[--first_] = static_cast<char>('0' + value % 10);
-            value /= 10;
-        } while (value != 0);
-    }
-    constexpr operator std::string_view() const noexcept {
-        return {digits_.data() + first_, digits_.size() - first_};
-    }
-
-  private:
-    std::array<char, 10> digits_{};
-    std::size_t first_ = digits_.size();
-};
-
 // Quoted unless every character is one that means only itself wherever it stands. Never empty: what
 // is not set is not printed.
 inline void put_conninfo_value(writer& out, std::string_view value) noexcept {
@@ -299,7 +281,7 @@ inline result<std::string_view> to_text(const conninfo& info, std::span<char> ro
     writer out(std::as_writable_bytes(room));
     for (std::size_t i = 0; i < static_cast<std::size_t>(detail::conninfo_keyword::count); ++i) {
         const detail::conninfo_row& row = detail::conninfo_rows[i];
-        detail::decimal_text number(0);
+        decimal_text number(0);
         if (row.text == nullptr) {
             detail::put_conninfo_field(out, row,
                                        detail::conninfo_choice(info, row.keyword, number));
@@ -322,7 +304,7 @@ inline result<std::string_view> to_address(const conninfo& info, std::span<char>
     out.append(host);
     if (bracketed) out.append("]");
     out.append(info.local() ? "/.s.PGSQL." : ":");
-    out.append(detail::decimal_text(info.port));
+    out.append(decimal_text(info.port));
     if (!out.ok()) return errc::memory_too_small;
     return std::string_view(room.data(), out.size());
 }

@@ -3,7 +3,7 @@
 // An LSN is the 64-bit byte offset of a point in the log. PostgreSQL prints it as two hexadecimal
 // halves, "0/16B3748", and calls the value 0/0 invalid. Everywhere in PostgreSQL's protocol a
 // position that says "up to here" is the last byte plus one. (The AionDB dialect counts entries
-// instead; see aiondb/message.hpp.)
+// instead, see aiondb/message.hpp, and prints all eight digits behind the slash, "0/016B3748".)
 //
 // A timeline is one unbroken history of the log; promotion starts the next. It is an unsigned
 // 32-bit number, never 0.
@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "dialect.hpp"
 #include "error.hpp"
 
 namespace walwire {
@@ -45,18 +46,18 @@ struct timeline_id {
 // A position as text, in room of its own: "FFFFFFFF/FFFFFFFF" is the longest.
 class lsn_text {
   public:
-    constexpr explicit lsn_text(lsn at) noexcept {
-        put_hex(static_cast<std::uint32_t>(at.value >> 32));
+    constexpr explicit lsn_text(lsn at, dialect spoken = dialect::postgres) noexcept {
+        put_hex(static_cast<std::uint32_t>(at.value >> 32), 1);
         characters_[size_++] = '/';
-        put_hex(static_cast<std::uint32_t>(at.value));
+        put_hex(static_cast<std::uint32_t>(at.value), spoken == dialect::aiondb ? 8 : 1);
     }
     constexpr operator std::string_view() const noexcept { return {characters_.data(), size_}; }
 
   private:
-    // As C's %X: no leading zeros, upper case.
-    constexpr void put_hex(std::uint32_t value) noexcept {
+    // As C's %X: upper case, and no leading zeros but those that make up `digits_min`.
+    constexpr void put_hex(std::uint32_t value, int digits_min) noexcept {
         int shift = 28;
-        while (shift > 0 && (value >> shift) == 0) shift -= 4;
+        while (shift >= 4 * digits_min && (value >> shift) == 0) shift -= 4;
         for (; shift >= 0; shift -= 4) {
             characters_[size_++] = "0123456789ABCDEF"[(value >> shift) & 0xf];
         }
@@ -66,9 +67,27 @@ class lsn_text {
     std::size_t size_ = 0;
 };
 
-constexpr lsn_text to_text(lsn at) noexcept {
-    return lsn_text(at);
+constexpr lsn_text to_text(lsn at, dialect spoken = dialect::postgres) noexcept {
+    return lsn_text(at, spoken);
 }
+
+// A number in decimal, in room of its own: timelines, sizes, counts. No leading zeros.
+class decimal_text {
+  public:
+    constexpr explicit decimal_text(std::uint64_t value) noexcept {
+        do {
+            digits_[--first_] = static_cast<char>('0' + value % 10);
+            value /= 10;
+        } while (value != 0);
+    }
+    constexpr operator std::string_view() const noexcept {
+        return {digits_.data() + first_, digits_.size() - first_};
+    }
+
+  private:
+    std::array<char, 20> digits_{}; // 2^64 - 1 has as many
+    std::size_t first_ = digits_.size();
+};
 
 namespace detail {
 

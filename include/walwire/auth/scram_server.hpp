@@ -32,6 +32,7 @@
 
 #include "../bytes.hpp"
 #include "../error.hpp"
+#include "../lsn.hpp"
 #include "base64.hpp"
 #include "crypto.hpp"
 #include "mechanism.hpp"
@@ -283,7 +284,7 @@ class scram_server {
         out.append(",s=");
         put_base64(out, of.salt_bytes());
         out.append(",i=");
-        detail::put_decimal(out, of.iterations);
+        out.append(decimal_text(of.iterations));
         return out.written();
     }
 

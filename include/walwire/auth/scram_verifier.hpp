@@ -147,23 +147,11 @@ inline result<scram_verifier> parse_verifier(std::string_view text) noexcept {
     return parsed;
 }
 
-namespace detail {
-
-inline void put_decimal(writer& out, std::uint32_t number) noexcept {
-    std::uint8_t digits[10];
-    std::size_t at = sizeof digits;
-    for (std::uint32_t left = number; at == sizeof digits || left != 0; left /= 10)
-        digits[--at] = static_cast<std::uint8_t>('0' + left % 10);
-    for (; at < sizeof digits; ++at) out.u8(digits[at]);
-}
-
-} // namespace detail
-
 // As PostgreSQL prints it: 133 characters with its own salt and iterations.
 inline void put_verifier(writer& out, const scram_verifier& verifier) noexcept {
     out.append(scram_sha_256_name);
     out.append("$");
-    detail::put_decimal(out, verifier.iterations);
+    out.append(decimal_text(verifier.iterations));
     out.append(":");
     put_base64(out, verifier.salt_bytes());
     out.append("$");

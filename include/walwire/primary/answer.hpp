@@ -15,7 +15,6 @@
 // Source of truth: running servers of 12 to 18.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -68,47 +67,6 @@ struct slot_state {
 
 namespace detail {
 
-// A number or a position as text, for as long as a row is being written.
-class digits {
-  public:
-    constexpr explicit digits(std::uint64_t value) noexcept {
-        do {
-            characters_[--first_] = static_cast<char>('0' + value % 10);
-            value /= 10;
-        } while (value != 0);
-    }
-    constexpr operator std::string_view() const noexcept {
-        return {characters_.data() + first_, characters_.size() - first_};
-    }
-
-  private:
-    std::array<char, 20> characters_{};
-    std::size_t first_ = 20;
-};
-
-// AionDB prints positions with eight digits behind the slash.
-class position_text {
-  public:
-    constexpr position_text(lsn at, dialect spoken) noexcept {
-        const lsn_text plain = to_text(at);
-        const std::string_view plain_text = plain;
-        const std::size_t slash = plain_text.find('/');
-        append(plain_text.substr(0, slash + 1));
-        const std::size_t low = plain_text.size() - slash - 1;
-        if (spoken == dialect::aiondb) append(std::string_view("00000000").substr(low));
-        append(plain_text.substr(slash + 1));
-    }
-    constexpr operator std::string_view() const noexcept { return {characters_.data(), size_}; }
-
-  private:
-    constexpr void append(std::string_view text) noexcept {
-        for (const char c : text) characters_[size_++] = c;
-    }
-
-    std::array<char, 24> characters_{};
-    std::size_t size_ = 0;
-};
-
 constexpr wire::column text_column(std::string_view name) noexcept {
     wire::column made;
     made.name = name;
@@ -157,9 +115,9 @@ inline void put(writer& out, const system_identity& answer, answer_style style) 
     const wire::column columns[] = {text_column("systemid"),
                                     wide ? int8_column("timeline") : int4_column("timeline"),
                                     text_column("xlogpos"), text_column("dbname")};
-    const digits identifier(answer.system_identifier);
-    const digits timeline(answer.timeline.value);
-    const position_text end(answer.end, style.dialect);
+    const decimal_text identifier(answer.system_identifier);
+    const decimal_text timeline(answer.timeline.value);
+    const lsn_text end(answer.end, style.dialect);
     const row_value values[] = {identifier, timeline, end, answer.database};
     put_row(out, columns, values);
     put(out, wire::command_complete{style.tag("IDENTIFY_SYSTEM")});
@@ -197,7 +155,7 @@ inline void put(writer& out, const created_slot& answer, answer_style style) noe
     using namespace detail;
     const wire::column columns[] = {text_column("slot_name"), text_column("consistent_point"),
                                     text_column("snapshot_name"), text_column("output_plugin")};
-    const position_text point(answer.consistent_point, style.dialect);
+    const lsn_text point(answer.consistent_point, style.dialect);
     const row_value values[] = {answer.name, point, answer.snapshot, answer.plugin};
     put_row(out, columns, values);
     put(out, wire::command_complete{style.tag("CREATE_REPLICATION_SLOT")});
@@ -207,8 +165,8 @@ inline void put(writer& out, const slot_state& answer, answer_style style) noexc
     using namespace detail;
     const wire::column columns[] = {text_column("slot_type"), text_column("restart_lsn"),
                                     int8_column("restart_tli")};
-    const position_text restart(answer.restart, style.dialect);
-    const digits timeline(answer.restart_timeline.value);
+    const lsn_text restart(answer.restart, style.dialect);
+    const decimal_text timeline(answer.restart_timeline.value);
     row_value values[3];
     if (answer.exists) values[0] = "physical";
     if (answer.exists && answer.restart.valid()) values[1] = restart, values[2] = timeline;
@@ -221,8 +179,8 @@ inline void put_next_timeline(writer& out, timeline_id next, lsn switch_point,
                               answer_style style) noexcept {
     using namespace detail;
     const wire::column columns[] = {int8_column("next_tli"), text_column("next_tli_startpos")};
-    const digits timeline(next.value);
-    const position_text start(switch_point, style.dialect);
+    const decimal_text timeline(next.value);
+    const lsn_text start(switch_point, style.dialect);
     const row_value values[] = {timeline, start};
     put_row(out, columns, values);
 }

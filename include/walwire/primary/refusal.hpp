@@ -19,6 +19,7 @@
 #include "../lsn.hpp"
 #include "../wire/conversation.hpp"
 #include "../wire/fields.hpp"
+#include "../wire/sqlstate.hpp"
 
 namespace walwire::primary {
 
@@ -31,24 +32,7 @@ struct refusal {
     bool fatal = false;
 };
 
-namespace sqlstate {
-inline constexpr std::string_view protocol_violation = "08P01";
-inline constexpr std::string_view feature_not_supported = "0A000";
-inline constexpr std::string_view invalid_parameter_value = "22023";
-inline constexpr std::string_view invalid_authorization = "28000";
-inline constexpr std::string_view invalid_password = "28P01";
-inline constexpr std::string_view invalid_name = "42602";
-inline constexpr std::string_view name_too_long = "42622";
-inline constexpr std::string_view undefined_object = "42704";
-inline constexpr std::string_view duplicate_object = "42710";
-inline constexpr std::string_view too_many_connections = "53300";
-inline constexpr std::string_view configuration_limit_exceeded = "53400";
-inline constexpr std::string_view object_not_in_prerequisite_state = "55000";
-inline constexpr std::string_view object_in_use = "55006";
-inline constexpr std::string_view admin_shutdown = "57P01";
-inline constexpr std::string_view undefined_file = "58P01";
-inline constexpr std::string_view internal_error = "XX000";
-} // namespace sqlstate
+namespace sqlstate = wire::sqlstate;
 
 inline constexpr std::string_view slot_name_hint =
     "Replication slot names may only contain lower case letters, numbers, and the underscore "
@@ -81,13 +65,7 @@ class short_text {
         return *this;
     }
     constexpr short_text& operator<<(std::uint64_t value) noexcept {
-        std::array<char, 20> digits{};
-        std::size_t at = digits.size();
-        do {
-            digits[--at] = static_cast<char>('0' + value % 10);
-            value /= 10;
-        } while (value != 0);
-        return *this << std::string_view(digits.data() + at, digits.size() - at);
+        return *this << std::string_view(decimal_text(value));
     }
     constexpr short_text& operator<<(lsn at) noexcept { return *this << to_text(at); }
     constexpr short_text& operator<<(timeline_id timeline) noexcept {

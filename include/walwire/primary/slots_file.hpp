@@ -47,16 +47,6 @@ namespace detail {
 inline constexpr std::string_view slots_title = "walwire-slots ";
 inline constexpr std::string_view slots_end = "end ";
 
-inline void put_decimal(writer& out, std::uint64_t value) noexcept {
-    char digits[20];
-    std::size_t first = sizeof(digits);
-    do {
-        digits[--first] = static_cast<char>('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    out.append(std::string_view(digits + first, sizeof(digits) - first));
-}
-
 // One line without its end; `text` goes on behind it. False where no line ends.
 constexpr bool take_line(std::string_view& text, std::string_view& line) noexcept {
     const std::size_t size = text.find('\n');
@@ -136,7 +126,7 @@ constexpr slots_flaw parse_slot_lines(std::string_view text, slot_table& into) n
 inline errc put_slots(writer& out, const slot_table& table) noexcept {
     std::size_t count = 0;
     out.append(detail::slots_title);
-    detail::put_decimal(out, slots_version);
+    out.append(decimal_text(slots_version));
     out.append("\n");
     table.each([&](const slot& each) noexcept {
         if (each.temporary()) return;
@@ -146,18 +136,18 @@ inline errc put_slots(writer& out, const slot_table& table) noexcept {
             out.append(" ");
             out.append(to_text(each.restart_lsn()));
             out.append(" ");
-            detail::put_decimal(out, each.restart_tli().value);
+            out.append(decimal_text(each.restart_tli().value));
         } else {
             out.append(" - -");
         }
         for (const std::uint64_t xid : {each.xmin(), each.catalog_xmin()}) {
             out.append(" ");
-            detail::put_decimal(out, xid);
+            out.append(decimal_text(xid));
         }
         out.append("\n");
     });
     out.append(detail::slots_end);
-    detail::put_decimal(out, count);
+    out.append(decimal_text(count));
     out.append("\n");
     return out.ok() ? errc::none : errc::argument_too_long;
 }

@@ -336,12 +336,8 @@ constexpr result<synchronous_standbys> synchronous_standbys::parse(std::string_v
 // Writes it as it reads back, always with FIRST or ANY and a count.
 inline void put(writer& out, const synchronous_standbys& standbys) noexcept {
     if (standbys.empty()) return;
-    char digits[10];
-    std::size_t first = sizeof(digits);
-    for (std::uint32_t rest = standbys.needed(); rest != 0; rest /= 10)
-        digits[--first] = static_cast<char>('0' + rest % 10);
     out.append(standbys.method() == standby_method::first ? "FIRST " : "ANY ");
-    out.append(std::string_view(digits + first, sizeof(digits) - first));
+    out.append(decimal_text(standbys.needed()));
     out.append(" (");
     std::string_view before;
     standbys.each([&](std::string_view name) noexcept {

@@ -107,15 +107,8 @@ constexpr errc check_write_concern(write_concern concern, std::size_t capacity) 
 // Writes it as it reads back, by its own name.
 inline void put(writer& out, write_concern concern) noexcept {
     if (concern.kind == concern_kind::factor) {
-        char digits[10];
-        std::size_t first = sizeof(digits);
-        std::uint32_t rest = concern.factor;
-        do {
-            digits[--first] = static_cast<char>('0' + rest % 10);
-            rest /= 10;
-        } while (rest != 0);
         out.append(detail::concern_factor);
-        return out.append(std::string_view(digits + first, sizeof(digits) - first));
+        return out.append(decimal_text(concern.factor));
     }
     for (const detail::concern_word& each : detail::concern_words) {
         if (each.kind == concern.kind) return out.append(each.word);

@@ -19,6 +19,7 @@
 #include <optional>
 #include <string_view>
 
+#include "../auth/mechanism.hpp"
 #include "../auth/password.hpp"
 #include "../auth/scram.hpp"
 #include "../bytes.hpp"
@@ -32,9 +33,6 @@
 #include "options.hpp"
 
 namespace walwire::replica {
-
-// The largest hash of a certificate: SHA-512's.
-inline constexpr std::size_t binding_size_max = 64;
 
 class login {
   public:
@@ -256,7 +254,7 @@ class login {
     auth::scram_client scram_;
     bytes server_first_; // in the stash, while a password is wanted
     wire::protocol_version version_;
-    std::array<std::byte, binding_size_max> binding_{};
+    std::array<std::byte, auth::channel_binding_size_max> binding_{};
     std::array<std::byte, wire::md5_salt_size> salt_{};
     std::optional<password_use> wanted_;
     auth::method used_ = auth::method::none;

@@ -22,6 +22,7 @@
 
 #include "../bytes.hpp"
 #include "../error.hpp"
+#include "../lsn.hpp"
 #include "../time.hpp"
 #include "positions.hpp"
 
@@ -183,17 +184,9 @@ inline errc put_prometheus(writer& out, const metrics_snapshot& seen,
     if (const errc refused = check_metrics_prefix(prefix); refused != errc::none) return refused;
     const auto put = [&out](auto... parts) noexcept { (out.append(parts), ...); };
     for (const metric& each : metric_list) {
-        char digits[20];
-        std::size_t first = sizeof(digits);
-        std::uint64_t rest = seen.*each.figure;
-        do {
-            digits[--first] = static_cast<char>('0' + rest % 10);
-            rest /= 10;
-        } while (rest != 0);
-        const std::string_view value(digits + first, sizeof(digits) - first);
         put("# HELP ", prefix, each.name, " ", each.help, "\n");
         put("# TYPE ", prefix, each.name, " ", each.type, "\n");
-        put(prefix, each.name, " ", value, "\n");
+        put(prefix, each.name, " ", decimal_text(seen.*each.figure), "\n");
     }
     return out.ok() ? errc::none : errc::argument_too_long;
 }

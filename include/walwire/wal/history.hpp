@@ -248,14 +248,10 @@ inline errc put_history(writer& out, const history& parent, lsn switch_point,
     if (reason.size() > history_reason_size_max ||
         parent.text().size() + reason.size() + 32 > history_size_max)
         return errc::argument_too_long;
-    char digits[10];
-    std::size_t first = sizeof(digits);
-    for (std::uint32_t rest = parent.timeline().value; rest != 0; rest /= 10)
-        digits[--first] = static_cast<char>('0' + rest % 10);
 
     out.append(parent.text());
     if (!parent.text().empty()) out.append("\n");
-    out.append(std::string_view(digits + first, sizeof(digits) - first));
+    out.append(decimal_text(parent.timeline().value));
     out.append("\t");
     out.append(to_text(switch_point));
     out.append("\t");

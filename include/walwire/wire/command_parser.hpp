@@ -42,6 +42,7 @@
 #include "command_backup_options.hpp"
 #include "command_lexer.hpp"
 #include "command_syntax.hpp"
+#include "sqlstate.hpp"
 
 namespace walwire::wire {
 
@@ -318,9 +319,8 @@ inline parsed_command parse_command(std::string_view text, std::span<char> scrat
     parsed_command parsed{sql{text}, {}, {}};
     const std::size_t nul = text.find('\0');
     if (nul != std::string_view::npos) {
-        parsed.error = {
-            errc::argument_has_nul,        nul, detail::sqlstate::character_not_in_repertoire,
-            "invalid byte sequence: 0x00", {},  {}};
+        parsed.error = {errc::argument_has_nul,        nul, sqlstate::character_not_in_repertoire,
+                        "invalid byte sequence: 0x00", {},  {}};
         return parsed;
     }
     if (server_major < server_major_min) server_major = server_major_min;

@@ -13,7 +13,6 @@
 // of 12 to 18 take every form that is printed here.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -337,24 +336,12 @@ class command_printer {
     void slot(std::string_view name) noexcept { aiondb_ ? void(say(name)) : quote(name, '"'); }
 
     void position(lsn at) noexcept {
-        const lsn_text text(at);
-        if (!aiondb_) return void(say(text));
-        const std::string_view printed = text;
-        const std::size_t low = printed.find('/') + 1;
-        say(printed.substr(0, low));
-        say(std::string_view{"00000000"}.substr(printed.size() - low));
-        say(printed.substr(low));
+        say(to_text(at, aiondb_ ? dialect::aiondb : dialect::postgres));
     }
 
     void number(std::string_view before, std::uint32_t value) noexcept {
-        std::array<char, 10> digits{};
-        std::size_t at = digits.size();
-        do {
-            digits[--at] = static_cast<char>('0' + value % 10);
-            value /= 10;
-        } while (value != 0);
         say(before);
-        say({digits.data() + at, digits.size() - at});
+        say(decimal_text(value));
     }
 
     template <std::size_t N, class Enum>

@@ -21,6 +21,7 @@
 #include "../lsn.hpp"
 #include "command.hpp"
 #include "command_lexer.hpp"
+#include "sqlstate.hpp"
 
 namespace walwire::wire {
 
@@ -44,19 +45,6 @@ inline void put(writer& out, const command_error& error) noexcept {
 }
 
 namespace detail {
-
-namespace sqlstate {
-inline constexpr std::string_view feature_not_supported = "0A000";
-inline constexpr std::string_view numeric_value_out_of_range = "22003";
-inline constexpr std::string_view character_not_in_repertoire = "22021";
-inline constexpr std::string_view invalid_parameter_value = "22023";
-inline constexpr std::string_view syntax_error = "42601";
-inline constexpr std::string_view invalid_name = "42602";
-inline constexpr std::string_view undefined_object = "42704";
-inline constexpr std::string_view reserved_name = "42939";
-inline constexpr std::string_view program_limit_exceeded = "54000";
-inline constexpr std::string_view internal_error = "XX000";
-} // namespace sqlstate
 
 // One `name` or `name value` of a parenthesised list, as its tokens.
 struct option {

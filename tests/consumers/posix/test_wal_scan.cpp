@@ -56,15 +56,6 @@ lsn end_of(shelf& files, std::uint64_t from) {
 
 } // namespace
 
-TEST_CASE("the checksum is Castagnoli's, also in parts") {
-    const auto of = [](std::string_view text) { return posix::crc32c(walwire::as_bytes(text)); };
-    CHECK(of("123456789") == 0xe3069283);
-    CHECK(of(std::string_view("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-                              32)) == 0x8a9136aa);
-    CHECK(of("") == 0);
-    CHECK(posix::crc32c(walwire::as_bytes(std::string_view("6789")), of("12345")) == 0xe3069283);
-}
-
 TEST_CASE("a segment's first page tells of its cluster, and nothing else does") {
     wal_builder log(3);
     log.add(100);

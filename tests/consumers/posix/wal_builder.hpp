@@ -6,6 +6,8 @@
 #include <cstring>
 #include <vector>
 
+#include <walwire/wal/crc32c.hpp>
+
 #include "wal_scan.hpp"
 
 namespace posix_test {
@@ -79,8 +81,9 @@ class wal_builder {
         record.resize(size);
         for (std::size_t i = 24; i < size; ++i)
             record[i] = static_cast<std::byte>(i * 7 + end().value / 8);
-        std::uint32_t crc = posix::crc32c(walwire::bytes(record).subspan(24));
-        crc = posix::crc32c(walwire::bytes(record).first(20), crc);
+        walwire::wal::crc32c sum;
+        sum.update(walwire::bytes(record).subspan(24)).update(walwire::bytes(record).first(20));
+        const std::uint32_t crc = sum.value();
         std::memcpy(record.data() + 20, &crc, sizeof crc);
         last_ = end();
         return record;

@@ -47,10 +47,6 @@ constexpr lsn aligned(lsn at) noexcept {
 
 } // namespace
 
-std::uint32_t crc32c(bytes data, std::uint32_t so_far) noexcept {
-    return walwire::wal::crc32c(so_far).update(data).value();
-}
-
 std::optional<wal_cluster> read_cluster(bytes segment) noexcept {
     if (segment.size() < long_header) return std::nullopt;
     wal_cluster found;

@@ -55,9 +55,6 @@ struct page_header {
 std::optional<page_header> read_page(walwire::bytes page, walwire::lsn at,
                                      const wal_cluster& cluster) noexcept;
 
-// The checksum of WAL. `so_far` is that of what came before.
-std::uint32_t crc32c(walwire::bytes data, std::uint32_t so_far = 0) noexcept;
-
 // Goes from record to record as far as they are whole, and goes on from there when asked again.
 class record_scan {
   public:
