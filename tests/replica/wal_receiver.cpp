@@ -39,7 +39,7 @@ class follower {
     std::size_t cut_after = SIZE_MAX;
 
     std::vector<replica::receiver_event> events; // without runs of WAL
-    std::map<std::uint64_t, std::byte> disk;     // by position
+    std::map<std::uint64_t, std::uint64_t> disk; // runs that do not touch, from and to
     std::vector<replica::following> streams;
     std::vector<replica::retrying> retries;
     std::vector<std::uint32_t> histories;
@@ -76,12 +76,8 @@ class follower {
         bytes in;
         std::vector<std::byte> arrived;
         if (connected) {
-            const std::size_t size = std::min({chunk, primary.to_client.size(), cut_after});
-            arrived.assign(primary.to_client.begin(),
-                           primary.to_client.begin() + static_cast<long>(size));
-            primary.to_client.erase(primary.to_client.begin(),
-                                    primary.to_client.begin() + static_cast<long>(size));
-            if (cut_after != SIZE_MAX) cut_after -= size;
+            arrived = primary.to_client.pull(std::min(chunk, cut_after));
+            if (cut_after != SIZE_MAX) cut_after -= arrived.size();
             in = arrived;
             if (primary.to_client.empty() && primary.closed()) machine->finish();
         }
@@ -127,14 +123,9 @@ class follower {
     }
     void heard(const replica::wal_data& run) {
         CHECK(run.start == received);
-        std::size_t wrong = 0;
-        for (std::size_t i = 0; i < run.data.size(); ++i) {
-            const lsn at = run.start + i;
-            if (run.data[i] != support::log_byte(at)) ++wrong;
-            disk[at.value] = run.data[i];
-        }
-        CHECK(wrong == 0);
+        CHECK(support::is_log(run.start, run.data));
         received = run.start + run.data.size();
+        keep(run.start, received);
         if (flushes) machine->flushed(received);
     }
     void heard(const replica::timeline_ended& event) {
@@ -157,6 +148,15 @@ class follower {
     template <class Event>
     void heard(const Event& event) {
         events.emplace_back(event);
+    }
+    void keep(lsn from, lsn to) {
+        auto at = disk.emplace(from.value, to.value).first;
+        at->second = std::max(at->second, to.value);
+        if (at != disk.begin() && std::prev(at)->second >= from.value) --at;
+        for (auto next = std::next(at); next != disk.end() && next->first <= at->second;) {
+            at->second = std::max(at->second, next->second);
+            next = disk.erase(next);
+        }
     }
 
     std::array<std::byte, stash_size> stash_{};
@@ -220,6 +220,60 @@ TEST_CASE("with a slot it starts where the slot keeps WAL from, on servers that 
     }
 }
 
+TEST_CASE("a temporary slot is created on each connection, before its first stream") {
+    for (const char* const version : {"14.9", "15.2"}) {
+        replica::receiver_options options;
+        options.slot = "s";
+        options.temporary_slot = true;
+        follower f(options);
+        f.primary.version = version;
+        const bool old = std::string_view(version).starts_with("14");
+        const std::string create = std::string("CREATE_REPLICATION_SLOT \"s\" TEMPORARY PHYSICAL") +
+                                   (old ? " RESERVE_WAL" : " (RESERVE_WAL)");
+        f.settle();
+        CHECK(f.primary.asked ==
+              std::vector<std::string>{"IDENTIFY_SYSTEM", "SHOW wal_segment_size", create,
+                                       "START_REPLICATION SLOT \"s\" 0/500000 TIMELINE 1"});
+        f.primary.asked.clear();
+        f.machine->disconnected();
+        f.settle();
+        f.sleep();
+        CHECK(f.primary.asked ==
+              std::vector<std::string>{"IDENTIFY_SYSTEM", create,
+                                       "START_REPLICATION SLOT \"s\" 0/500000 TIMELINE 1"});
+        CHECK(f.streams.size() == 2);
+
+        // The next timeline is followed on the same connection, and with the same slot.
+        promote(f.primary, {0x500100});
+        f.primary.asked.clear();
+        f.primary.send({0x500100});
+        f.settle();
+        REQUIRE(f.streams.size() == 3);
+        CHECK(f.streams.back().timeline.value == 2);
+        CHECK(std::count(f.primary.asked.begin(), f.primary.asked.end(), create) == 0);
+    }
+}
+
+TEST_CASE("a server that has no room for a temporary slot, or no such thing, gives no stream") {
+    replica::receiver_options options;
+    options.slot = "s";
+    options.temporary_slot = true;
+    options.retry = false;
+    follower f(options);
+    f.primary.refusals["CREATE_REPLICATION_SLOT"] = "53400";
+    f.settle();
+    CHECK(f.streams.empty());
+    REQUIRE(f.verdict);
+    CHECK(f.verdict->why.sqlstate == "53400");
+
+    options.slot = "No Such Name";
+    follower g(options);
+    g.settle();
+    CHECK(g.streams.empty());
+    REQUIRE(g.verdict);
+    CHECK(g.verdict->why.reason.code == errc::name_invalid);
+}
+
 TEST_CASE("what is on disk decides before slot and server") {
     replica::receiver_options options;
     options.slot = "s";
@@ -253,7 +307,8 @@ TEST_CASE("a lost connection is made again at the segment of the first byte that
     f.primary.send(f.primary.end);
     f.settle();
     CHECK(f.received == lsn{0xA00000});
-    CHECK(f.disk.size() == mebibyte);
+    REQUIRE(f.disk.size() == 1);
+    CHECK(f.disk.begin()->second - f.disk.begin()->first == mebibyte);
 }
 
 TEST_CASE("the wait doubles from 250 ms to 30 s, and never grows by more than a quarter") {
@@ -677,9 +732,9 @@ TEST_CASE("cut at random bytes, with flushes that lag, every byte arrives in its
             if (!f.connected && !f.machine->over()) f.sleep();
         }
         CHECK(f.received == goal);
-        REQUIRE(!f.disk.empty());
         // No gap from the first byte to the last; what came twice was the same, which heard()
         // checked.
-        CHECK(f.disk.rbegin()->first - f.disk.begin()->first + 1 == f.disk.size());
+        REQUIRE(f.disk.size() == 1);
+        CHECK(f.disk.begin()->second == goal.value);
     }
 }

@@ -23,16 +23,12 @@
 #include <walwire/wire/frontend.hpp>
 #include <walwire/wire/rows.hpp>
 
+#include "support/log.hpp"
+#include "support/wire_buffer.hpp"
+
 namespace support {
 
 using namespace walwire;
-
-// The byte of the log at a position, on every timeline: it tells a gap, a repetition and a shift.
-inline std::byte log_byte(lsn at) {
-    std::uint64_t mixed = at.value * 0x9e3779b97f4a7c15;
-    mixed ^= mixed >> 29;
-    return static_cast<std::byte>(mixed >> 17);
-}
 
 class scripted_primary {
   public:
@@ -92,8 +88,11 @@ class scripted_primary {
             put([&](writer& out) {
                 wire::put(out, wire::wal_data_head{at_, end, 0}, static_cast<std::uint32_t>(size));
             });
-            for (std::uint64_t i = 0; i < size; ++i) to_client.push_back(log_byte(at_ + i));
-            at_ = at_ + size;
+            for (const lsn behind = at_ + size; at_ < behind;) {
+                const bytes run = log_run(at_, behind - at_);
+                to_client.push(run);
+                at_ = at_ + run.size();
+            }
         }
         if (left_at != switch_points.end() && at_ >= stop && !done_) {
             put([](writer& out) { wire::put_copy_done(out); });
@@ -112,11 +111,10 @@ class scripted_primary {
         std::array<std::byte, 4096> room;
         writer out(room);
         say(out);
-        to_client.insert(to_client.end(), room.begin(),
-                         room.begin() + static_cast<long>(out.size()));
+        to_client.push(out.written());
     }
 
-    std::vector<std::byte> to_client; // not yet delivered
+    wire_buffer to_client; // not yet delivered
 
   private:
     using text = std::optional<std::string_view>;
@@ -124,7 +122,7 @@ class scripted_primary {
     void start(bytes body) {
         const auto packet = wire::parse_startup_packet(body);
         if (packet && std::holds_alternative<wire::ssl_request>(*packet)) {
-            to_client.push_back(std::byte{'N'});
+            to_client.push(as_bytes("N"));
             return;
         }
         started_ = true;
@@ -193,6 +191,8 @@ class scripted_primary {
             if (!slot_restart) return rows({text("physical"), std::nullopt, std::nullopt});
             const auto position = to_text(*slot_restart);
             rows({text("physical"), text(position), text("1")});
+        } else if (word == "CREATE_REPLICATION_SLOT") {
+            rows({text("s"), text("0/0"), std::nullopt, std::nullopt});
         } else {
             std::abort(); // a receiver asks for nothing else
         }

@@ -7,14 +7,16 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <span>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -73,13 +75,22 @@ class transcript {
 
 namespace detail {
 
-// zlib's CRC-32, a bit at a time: it checks test data and is no part of the library.
+// zlib's CRC-32, a byte at a time: it checks test data and is no part of the library.
 inline std::uint32_t crc32(std::span<const std::byte> data) noexcept {
+    static constexpr auto table = [] {
+        std::array<std::uint32_t, 256> made{};
+        for (std::uint32_t i = 0; i < 256; ++i) {
+            made[i] = i;
+            for (int bit = 0; bit < 8; ++bit)
+                made[i] = made[i] >> 1 ^ ((made[i] & 1) != 0 ? 0xedb88320 : 0);
+        }
+        return made;
+    }();
+    const std::uint32_t* const of = table.data();
     std::uint32_t crc = 0xffffffff;
-    for (const std::byte byte : data) {
-        crc ^= std::to_integer<std::uint32_t>(byte);
-        for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0xedb88320 : 0);
-    }
+    const std::byte* const behind = data.data() + data.size();
+    for (const std::byte* at = data.data(); at != behind; ++at)
+        crc = crc >> 8 ^ of[(crc ^ static_cast<std::uint32_t>(*at)) & 0xff];
     return ~crc;
 }
 
@@ -121,7 +132,15 @@ inline void transcript::word(std::string_view text) {
         const std::uint64_t size = number(text.substr(plus + 1), 10);
         if (distance == 0 || distance > said.size())
             refuse("nothing stands at " + std::string(text));
-        for (std::uint64_t i = 0; i < size; ++i) said.push_back(said[said.size() - distance]);
+        // It may run into what it copies, as in "@1+9": then it comes a distance at a time.
+        std::size_t at = said.size();
+        said.resize(at + size);
+        for (std::size_t left = size; left > 0;) {
+            const std::size_t part = std::min<std::size_t>(left, distance);
+            std::memcpy(said.data() + at, said.data() + at - distance, part);
+            at += part;
+            left -= part;
+        }
     } else if (text.size() > 2 && text[2] == '*') {
         const auto byte = std::byte(number(text.substr(0, 2), 16));
         said.insert(said.end(), number(text.substr(3), 10), byte);
@@ -199,8 +218,9 @@ inline transcript transcript::load(std::string_view name) {
     const std::string path = WALWIRE_TRANSCRIPTS "/" + std::string(name) + ".txt";
     std::ifstream file(path, std::ios::binary);
     if (!file) throw std::runtime_error("cannot read " + path);
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    return parse(name, text);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return parse(name, text.str());
 }
 
 // The names of all transcripts whose case begins so, in every version: transcripts("a0").

@@ -44,6 +44,25 @@ TEST_CASE("all splits are tried, whole and bytewise first, each once") {
     CHECK(runs == std::vector<std::string>{"9 ", "1 1 1 1 1 1 1 1 1 ", "1 8 ", "5 4 "});
 }
 
+TEST_CASE("places that a test chooses are all there is of cutting") {
+    std::vector<std::string> runs;
+    const auto keep = [&](support::chunks& input) {
+        std::string sizes;
+        while (auto in = input.next()) sizes += std::to_string(in->size()) + ' ';
+        runs.push_back(sizes);
+        return std::string();
+    };
+    CHECK(support::difference(bytes_of("abcdefghi"), {1, 2, 7}, {1, 7}, keep) == "");
+    CHECK(runs == std::vector<std::string>{"9 ", "1 1 5 2 ", "1 8 ", "7 2 "});
+    const auto counts = [](support::chunks& input) {
+        int count = 0;
+        while (input.next()) ++count;
+        return std::to_string(count);
+    };
+    CHECK(
+        support::difference(bytes_of("abcd"), {2}, {}, counts).starts_with("cut at all places: "));
+}
+
 TEST_CASE("a difference is found at its split and shown from where it begins") {
     const auto breaks = [](support::chunks& input) {
         std::string seen;
