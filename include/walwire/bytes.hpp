@@ -54,6 +54,14 @@ constexpr T swap_bytes(T value) noexcept {
     return swapped;
 }
 
+// Fowler, Noll and Vo's hash of a name, for knowing it again without keeping it. Whoever chooses
+// the names can make two of them alike.
+constexpr std::uint64_t name_hash(std::string_view name) noexcept {
+    std::uint64_t value = 0xcbf29ce484222325;
+    for (const char c : name) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return value;
+}
+
 } // namespace detail
 
 // An unsigned integer at `at`, which need not be aligned. The caller has checked the size.
@@ -164,6 +172,7 @@ class basic_writer {
     }
 
     std::size_t size() const noexcept { return size_; }
+    std::size_t left() const noexcept { return room_.size() - size_; }
     bool ok() const noexcept { return ok_; }
     bytes written() const noexcept { return room_.first(size_); }
 

@@ -98,6 +98,64 @@ enum class errc : std::uint8_t {
     slots_too_new,       // one of a later format
     concern_unreachable, // a write concern of more replicas than can ever be connected
 
+    // The files of a base backup.
+    tar_checksum_mismatch,      // a tar header that does not add up: damage, or no header at all
+    tar_format_unknown,         // a tar header that is not a ustar one
+    tar_header_invalid,         // a number that does not follow its format or is out of its range
+    tar_entry_refused,          // a hard link, a device or whatever else base backups do not have
+    tar_path_refused,           // empty, absolute, with "..", or otherwise not a plain path
+    tar_target_refused,         // a symbolic link to nowhere, or to a name with control characters
+    tar_trailer_invalid,        // something other than zeros behind the end of an archive
+    tar_truncated,              // an archive that ends within an entry or without its trailer
+    incremental_header_invalid, // an incremental file's header that does not follow its format
+    incremental_block_invalid,  // a block number out of range, or not above the one before it
+    incremental_size_mismatch,  // an incremental file of a size that its header does not lead to
+    incremental_chain_broken,   // incremental files without the full file that they build on
+
+    // A base backup.
+    archive_name_invalid,     // an archive's name that no server gives
+    archive_unexpected,       // an archive that is not in the list, came before, or comes too late
+    tablespace_invalid,       // a row of the list that cannot be true
+    backup_stream_malformed,  // a message in the copy that does not follow its format
+    backup_incomplete,        // the end of a backup that lacks an archive or its manifest
+    backup_range_invalid,     // a backup that ends before it begins
+    manifest_malformed,       // a manifest that does not follow its form
+    manifest_truncated,       // its end before its last line's
+    manifest_version_unknown, // not a version that is known, or none in front
+    manifest_field_unknown,   // a field that the object around it does not have
+    manifest_field_missing,   // an object that ends without a field that it has to have
+    manifest_field_doubled,   // a field twice, or a path in both of its forms
+    manifest_text_invalid,    // a string that is not JSON's, or not UTF-8
+    manifest_text_too_long,   // the strings of an entry do not fit into the room for them
+    manifest_path_refused,    // a path that is empty, absolute, leads upwards or is not decoded
+    manifest_algorithm_unknown, // a checksum by an algorithm that no server has
+    manifest_checksum_invalid,  // a checksum that is not one of its algorithm
+    manifest_checksum_mismatch, // a manifest that was changed
+    file_seen_twice,            // two files of one path in a backup
+
+    // The AionDB dialect.
+    entry_too_large,         // a message or frame above the dialect's 8 MiB
+    entry_size_mismatch,     // a message that is not all of its CopyData, or not all in it
+    entry_size_invalid,      // a message of another size than its kind has
+    entry_batch_empty,       // a batch without entries
+    entry_batch_backwards,   // a batch whose last entry stands before its first
+    entry_status_disordered, // a status with applied past flushed, or flushed past written
+    entry_flag_invalid,      // a flag that is neither 0 nor 1
+    entry_direction_invalid, // a message that only the other end may send
+    frame_unknown,           // a frame of a backup whose tag names nothing we know
+    frame_malformed,         // one whose payload does not follow its format
+    backup_header_missing,   // a frame before the backup's header
+    backup_header_repeated,
+    file_start_inside_file,
+    file_data_outside_file,
+    file_end_outside_file,
+    file_too_long,     // more bytes than the file's start declared
+    file_too_short,    // fewer
+    file_path_refused, // a path that is absolute, climbs, is empty, or holds control characters
+    backup_end_inside_file,
+    frame_after_end,
+    backup_unended, // the stream ended before the backup did
+
     // Time and transport.
     connect_timeout, // no usable connection within connect_timeout
     silence_timeout, // nothing came from the peer for silence_timeout
@@ -207,6 +265,62 @@ constexpr std::string_view text(errc code) noexcept {
     case errc::slots_too_new: return "the file of replication slots has a later format";
     case errc::concern_unreachable:
         return "the write concern asks for more replicas than can be connected";
+    case errc::tar_checksum_mismatch: return "the checksum of a tar header is wrong";
+    case errc::tar_format_unknown: return "a tar header is not in the ustar format";
+    case errc::tar_header_invalid: return "a number in a tar header is malformed or out of range";
+    case errc::tar_entry_refused: return "a tar entry is of a kind that is not allowed";
+    case errc::tar_path_refused: return "the path of a tar entry is not allowed";
+    case errc::tar_target_refused: return "the target of a symbolic link is not allowed";
+    case errc::tar_trailer_invalid: return "a tar archive goes on behind its end";
+    case errc::tar_truncated: return "a tar archive ends too early";
+    case errc::incremental_header_invalid: return "the header of an incremental file is malformed";
+    case errc::incremental_block_invalid:
+        return "a block number in an incremental file is out of range or out of order";
+    case errc::incremental_size_mismatch:
+        return "the size of an incremental file does not follow from its header";
+    case errc::incremental_chain_broken: return "the full file below an incremental one is missing";
+    case errc::archive_name_invalid: return "an archive has a name that no server gives";
+    case errc::archive_unexpected: return "an archive came that may not come now";
+    case errc::tablespace_invalid: return "a row of the list of tablespaces cannot be true";
+    case errc::backup_stream_malformed: return "a message of the backup does not follow its format";
+    case errc::backup_incomplete: return "the backup lacks an archive or its manifest";
+    case errc::backup_range_invalid: return "the backup ends before it begins";
+    case errc::manifest_malformed: return "the backup manifest is malformed";
+    case errc::manifest_truncated: return "the backup manifest is not complete";
+    case errc::manifest_version_unknown: return "the backup manifest has an unknown version";
+    case errc::manifest_field_unknown: return "the backup manifest has an unknown field";
+    case errc::manifest_field_missing: return "a field of the backup manifest is missing";
+    case errc::manifest_field_doubled: return "a field of the backup manifest is there twice";
+    case errc::manifest_text_invalid: return "a string of the backup manifest is not valid";
+    case errc::manifest_text_too_long: return "an entry of the backup manifest is too long";
+    case errc::manifest_path_refused: return "a path in the backup manifest is not a plain one";
+    case errc::manifest_algorithm_unknown:
+        return "the backup manifest names an unknown checksum algorithm";
+    case errc::manifest_checksum_invalid: return "a checksum in the backup manifest is not one";
+    case errc::manifest_checksum_mismatch: return "the backup manifest does not match its checksum";
+    case errc::file_seen_twice: return "the backup holds two files of the same path";
+    case errc::entry_too_large: return "a message or frame is larger than 8 MiB";
+    case errc::entry_size_mismatch: return "a message does not fill its CopyData";
+    case errc::entry_size_invalid: return "a message has a size that its kind does not have";
+    case errc::entry_batch_empty: return "a batch holds no entry";
+    case errc::entry_batch_backwards: return "a batch ends before it begins";
+    case errc::entry_status_disordered:
+        return "a status claims more applied or flushed than it may";
+    case errc::entry_flag_invalid: return "a flag is neither 0 nor 1";
+    case errc::entry_direction_invalid: return "a message came that only this end may send";
+    case errc::frame_unknown: return "a frame of the backup is of an unknown kind";
+    case errc::frame_malformed: return "a frame of the backup does not follow its format";
+    case errc::backup_header_missing: return "the backup does not begin with its header";
+    case errc::backup_header_repeated: return "the backup has a second header";
+    case errc::file_start_inside_file: return "a file begins inside of another";
+    case errc::file_data_outside_file: return "data came outside of a file";
+    case errc::file_end_outside_file: return "the end of a file came outside of one";
+    case errc::file_too_long: return "a file has more bytes than it declared";
+    case errc::file_too_short: return "a file has fewer bytes than it declared";
+    case errc::file_path_refused: return "a file's path would leave the target, or is none";
+    case errc::backup_end_inside_file: return "the backup ended inside of a file";
+    case errc::frame_after_end: return "a frame came behind the end of the backup";
+    case errc::backup_unended: return "the stream ended before the backup did";
     case errc::connect_timeout: return "no usable connection in time";
     case errc::silence_timeout: return "the peer has been silent for too long";
     case errc::connection_lost: return "the connection was lost";

@@ -1,9 +1,13 @@
-// The crypto table from libcrypto, and the channel binding of a certificate.
+// The crypto and digest tables from libcrypto, and the channel binding of a certificate.
 //
 // Opt-in: this is the only header of the library that includes another library's, and nothing here
-// includes it. It needs OpenSSL 3 and -lcrypto. It keeps no state, is safe in any thread, and
-// leaves the thread's error queue as it was, so that a failure here is never taken for one of TLS.
-// In FIPS mode libcrypto has no MD5, and md5 then fails.
+// includes it. It needs OpenSSL 3 and -lcrypto. It is safe in any thread, and leaves the thread's
+// error queue as it was, so that a failure here is never taken for one of TLS. In FIPS mode
+// libcrypto has no MD5, and md5 then fails.
+//
+// What it keeps are libcrypto's implementations of SHA-2, looked up when the first digest begins
+// and let go when the program ends: a lookup takes locks and compares names, which costs more than
+// hashing a small file. A provider or property that is set after that is not seen.
 //
 // Source of truth: RFC 5929, section 4, for tls-server-end-point; OpenSSL's manual pages.
 #pragma once
@@ -23,6 +27,7 @@
 #include "../bytes.hpp"
 #include "../error.hpp"
 #include "crypto.hpp"
+#include "digest.hpp"
 
 namespace walwire::auth {
 namespace detail {
@@ -102,7 +107,64 @@ inline bool openssl_pbkdf2_sha256(void*, bytes password, bytes salt, std::uint32
                              static_cast<int>(out.size()), openssl_room(out)) == 1;
 }
 
+// In the order of digest_algorithm; null for what libcrypto does not have.
+class openssl_fetched {
+  public:
+    openssl_fetched() noexcept {
+        const openssl_errors errors;
+        const char* const names[] = {"SHA2-224", "SHA2-256", "SHA2-384", "SHA2-512"};
+        for (std::size_t i = 0; i < 4; ++i) fetched_[i] = EVP_MD_fetch(nullptr, names[i], nullptr);
+    }
+    openssl_fetched(const openssl_fetched&) = delete;
+    openssl_fetched& operator=(const openssl_fetched&) = delete;
+    ~openssl_fetched() {
+        for (EVP_MD* const each : fetched_)
+            EVP_MD_free(each); // running digests have their own hold
+    }
+
+    static const EVP_MD* of(digest_algorithm algorithm) noexcept {
+        static const openssl_fetched all;
+        return all.fetched_[static_cast<std::size_t>(algorithm)];
+    }
+
+  private:
+    EVP_MD* fetched_[4];
+};
+
+inline void openssl_abandon_digest(void* running) noexcept {
+    EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(running));
+}
+
+inline void* openssl_begin_digest(void*, digest_algorithm algorithm) noexcept {
+    const EVP_MD* const digest = openssl_fetched::of(algorithm);
+    if (digest == nullptr) return nullptr;
+    const openssl_errors errors;
+    EVP_MD_CTX* const context = EVP_MD_CTX_new();
+    if (context == nullptr || EVP_DigestInit_ex(context, digest, nullptr) == 1) return context;
+    EVP_MD_CTX_free(context);
+    return nullptr;
+}
+
+inline bool openssl_update_digest(void* running, bytes data) noexcept {
+    const openssl_errors errors;
+    return EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(running), data.data(), data.size()) == 1;
+}
+
+inline bool openssl_finish_digest(void* running, mutable_bytes out) noexcept {
+    const openssl_errors errors;
+    EVP_MD_CTX* const context = static_cast<EVP_MD_CTX*>(running);
+    const bool fits = static_cast<std::size_t>(EVP_MD_CTX_get_size(context)) == out.size();
+    const bool ok = fits && EVP_DigestFinal_ex(context, openssl_room(out), nullptr) == 1;
+    EVP_MD_CTX_free(context);
+    return ok;
+}
+
 } // namespace detail
+
+inline digests openssl_digests() noexcept {
+    return {nullptr, detail::openssl_begin_digest, detail::openssl_update_digest,
+            detail::openssl_finish_digest, detail::openssl_abandon_digest};
+}
 
 inline crypto openssl() noexcept {
     return {nullptr,

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <variant>
 
+#include "../aiondb/message.hpp"
 #include "../auth/password.hpp"
 #include "../bytes.hpp"
 #include "../error.hpp"
@@ -65,11 +66,24 @@ using wire::start_replication;
 using wire::timeline_history;
 using wire::upload_manifest;
 
+// The manifest that UPLOAD_MANIFEST brings, behind accept_manifest(): its bytes in the runs that
+// arrive, then that it is whole: complete() or refuse(). Before that refuse() ends it at any time.
+struct manifest_uploaded {
+    bytes data;
+};
+struct manifest_whole {};
+// Or the client changed its mind, and was told so: there is nothing to answer.
+struct manifest_abandoned {};
+
 // What the replica reports while it streams, as it said it. progress() has what can be true of it.
 // The session answers by itself where a reply was requested.
 using wire::hot_standby_feedback;
 using wire::primary_status_request;
 using wire::standby_status_update;
+
+// The same of AionDB's replicas.
+using entry_status_update = aiondb::standby_status_update;
+using entry_keepalive_reply = aiondb::keepalive_reply;
 
 enum class streaming_end : std::uint8_t {
     stopped,        // by the client
@@ -102,12 +116,14 @@ struct failed {
     error reason;
 };
 
-using event = std::variant<standby_status_update, hot_standby_feedback, primary_status_request,
-                           tls_accepted, cancel_request, login_requested, logged_in,
-                           identify_system, show, timeline_history, create_replication_slot,
-                           read_replication_slot, alter_replication_slot, drop_replication_slot,
-                           start_replication, start_logical_replication, base_backup,
-                           upload_manifest, sql, streaming_ended, closed, failed>;
+using event =
+    std::variant<standby_status_update, hot_standby_feedback, primary_status_request, tls_accepted,
+                 cancel_request, login_requested, logged_in, identify_system, show,
+                 timeline_history, create_replication_slot, read_replication_slot,
+                 alter_replication_slot, drop_replication_slot, start_replication,
+                 start_logical_replication, base_backup, upload_manifest, manifest_uploaded,
+                 manifest_whole, manifest_abandoned, sql, streaming_ended, closed, failed,
+                 entry_status_update, entry_keepalive_reply>;
 
 // What one step of a part of the session led to: a code that ends the session, an event to deliver,
 // or neither.

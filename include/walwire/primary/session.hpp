@@ -6,6 +6,8 @@
 //     wants_wal()                <- send(): lent, and sent as it lies there
 //     standby_status_update      -> progress(): what can be true of it
 //     end_timeline(), CopyDone   -> streaming_ended: the connection can be used again
+//     base_backup                <- begin_backup(), list(), begin_archive() ... end_backup()
+//     upload_manifest            <- accept_manifest(), then complete()
 //     shut_down()                -> closed, when every byte was acknowledged
 //     refuse()                   at any of these places: an error, and the next command
 //
@@ -27,6 +29,8 @@
 #include <span>
 #include <string_view>
 
+#include "../backup/archive.hpp"
+#include "../backup/writer.hpp"
 #include "../bytes.hpp"
 #include "../config.hpp"
 #include "../error.hpp"
@@ -113,8 +117,34 @@ class session {
     // The content is lent until the session is idle or over.
     errc answer(const history_content& row) noexcept;
 
-    // ALTER_ and DROP_REPLICATION_SLOT are done.
+    // ALTER_ and DROP_REPLICATION_SLOT are done, or UPLOAD_MANIFEST is, behind manifest_whole.
     errc complete() noexcept;
+
+    // Answers BASE_BACKUP, call by call, as backup/writer.hpp has it and with its codes: where the
+    // backup begins; every tablespace, the base directory last; each archive, in that order, and
+    // the manifest if one was asked for, with their bytes; where it ends.
+    errc begin_backup(const backup::started& from) noexcept;
+    errc list(const backup::tablespace& next) noexcept;
+    errc begin_archive(backup::archive_name name, std::string_view path = {}) noexcept;
+    errc begin_manifest() noexcept;
+    errc report_progress(std::uint64_t done) noexcept;
+    errc end_backup(const backup::ended& at) noexcept;
+    // Instead of end_backup() where damage was found on the way, as in pages with wrong checksums:
+    // the client gets everything, and then refuse() tells it why that is no backup.
+    errc condemn_backup(const backup::ended& at) noexcept;
+    // AionDB's backup has no rows: the frames of aiondb/backup.hpp, lent by send_backup(), and that
+    // they have all been.
+    errc begin_frames() noexcept;
+    errc end_frames() noexcept;
+    // Whether send_backup() can be called. What is lent is given back when this is true again, or
+    // the command is over.
+    bool wants_backup() const noexcept {
+        return question_ == question::backup && !ended() && body_.empty() && backup_.wants_data();
+    }
+    errc send_backup(bytes data) noexcept;
+
+    // Answers UPLOAD_MANIFEST: manifest_uploaded follows.
+    errc accept_manifest() noexcept;
 
     // SQL: any number of results, each its columns, its rows and its tag, then end_results(). A
     // statement without a result has only a tag, and an empty query an empty one.
@@ -129,6 +159,8 @@ class session {
     // Answers START_REPLICATION. Where the client asks for WAL that is not there yet, or for a
     // place that the timeline never reached, the session refuses by itself, as PostgreSQL does,
     // and streaming_ended may follow at once; so it does where the timeline ended exactly there.
+    // AionDB's is the current timeline, entries counted in; a client that asks for another is
+    // refused.
     errc stream(const served_timeline& from) noexcept;
 
     // Whether send() can be called, and where the WAL must begin that it is given.
@@ -138,10 +170,15 @@ class session {
     // again or the stream is over. not_now; lsn_overflow; argument_too_long for more than the
     // timeline has.
     errc send(bytes wal) noexcept;
+    // The same for AionDB's replicas: a batch of entries, all behind next(), sent as one message.
+    // argument_invalid: entries out of order, or none; argument_too_long: more of them than
+    // aiondb::entries_size_max. Mind aiondb::batch_size_max.
+    errc send_entries(aiondb::entry_lsn first, aiondb::entry_lsn last, bytes entries) noexcept;
     // The log reaches this far, whether or not it is sent yet: what keepalives tell.
     void advance(lsn end) noexcept { sender_.advance(end); }
     // The timeline that is streamed became history: it ended at `switch_point`, and goes on as
-    // `next`. argument_invalid unless that is a later one.
+    // `next`. argument_invalid unless that is a later one. (AionDB's streams do not end so:
+    // refuse() them, and the replica looks at the history when it comes back.)
     errc end_timeline(timeline_id next, lsn switch_point) noexcept;
 
     // What the replica acknowledged, and what can be true of it.
@@ -176,7 +213,9 @@ class session {
         slot_dropping,
         slot_altering,
         stream,
-        copy, // BASE_BACKUP, UPLOAD_MANIFEST, a logical stream
+        logical_stream,
+        backup,
+        upload,
         sql,
     };
     static constexpr std::int64_t at_once = INT64_MIN;
@@ -188,6 +227,7 @@ class session {
     step heard(const wire::piece& got) noexcept;
     step heard_query(bytes body) noexcept;
     step heard_stream(bytes data) noexcept;
+    step heard_copy_fail(bytes body) noexcept;
     step asked(const wire::command& command) noexcept;
     step refuse_and_go_on(const refusal& why) noexcept;
     std::optional<event> speak() noexcept;
@@ -213,6 +253,15 @@ class session {
             static_cast<void>(talk_.send(said));
         question_ = question::none;
         return errc::none;
+    }
+
+    // One part of a backup.
+    template <class Part>
+    errc say_backup(Part&& part) noexcept {
+        if (ended()) return errc::over;
+        if (question_ != question::backup) return errc::not_now;
+        if (!body_.empty()) return errc::output_full;
+        return part();
     }
 
     // One part of what SQL answers with.
@@ -253,6 +302,7 @@ class session {
     bytes body_; // of the message whose head was put last
     admission admission_;
     wal_sender sender_;
+    backup::stream_writer backup_{0, false};
     std::int64_t admit_by_ = never;
     std::int64_t wrote_ = 0; // when the client last took something, or nothing waited for it
     std::uint64_t errors_said_ = 0;

@@ -41,6 +41,7 @@ inline errc session::refuse(const refusal& why) noexcept {
     if (code != errc::none) return code;
     if (sender_.streaming()) stream_ended_ = streaming_end::refused;
     sender_.end();
+    backup_ = backup::stream_writer(0, false); // whatever is lent is given back
     question_ = question::none;
     return errc::none;
 }
@@ -59,10 +60,17 @@ inline errc session::answer(const history_content& row) noexcept {
 }
 
 inline errc session::complete() noexcept {
-    const bool dropping = question_ == question::slot_dropping;
-    const errc may = may_answer(dropping ? question::slot_dropping : question::slot_altering);
-    if (may != errc::none) return may;
-    const std::string_view name = dropping ? "DROP_REPLICATION_SLOT" : "ALTER_REPLICATION_SLOT";
+    std::string_view name;
+    switch (question_) {
+    case question::slot_dropping: name = "DROP_REPLICATION_SLOT"; break;
+    case question::slot_altering: name = "ALTER_REPLICATION_SLOT"; break;
+    case question::upload: name = "UPLOAD_MANIFEST"; break;
+    default: return ended() ? errc::over : errc::not_now;
+    }
+    if (ended()) return errc::over;
+    const bool uploaded = question_ == question::upload;
+    if (talk_.at() != (uploaded ? wire::phase::copied_in : wire::phase::asked))
+        return errc::not_now;
     const std::string_view tag = style_.tag(name);
     const errc code = out_.put([&](writer& out) noexcept {
         if (tag != name) put(out, wire::command_complete{name}); // 12 says it twice
@@ -74,6 +82,61 @@ inline errc session::complete() noexcept {
     static_cast<void>(talk_.send(wire::message::ready_for_query));
     question_ = question::none;
     return errc::none;
+}
+
+inline errc session::begin_backup(const backup::started& from) noexcept {
+    if (options_.dialect == dialect::aiondb) return errc::not_now;
+    return say_backup([&]() noexcept { return backup_.start(talk_, out_, from); });
+}
+
+inline errc session::list(const backup::tablespace& next) noexcept {
+    return say_backup([&]() noexcept { return backup_.list(talk_, out_, next); });
+}
+
+inline errc session::begin_archive(backup::archive_name name, std::string_view path) noexcept {
+    return say_backup([&]() noexcept { return backup_.archive(talk_, out_, name, path); });
+}
+
+inline errc session::begin_manifest() noexcept {
+    return say_backup([&]() noexcept { return backup_.manifest(talk_, out_); });
+}
+
+inline errc session::report_progress(std::uint64_t done) noexcept {
+    return say_backup([&]() noexcept { return backup_.progress(talk_, out_, done); });
+}
+
+inline errc session::send_backup(bytes data) noexcept {
+    return say_backup([&]() noexcept { return backup_.lend(data); });
+}
+
+inline errc session::end_backup(const backup::ended& at) noexcept {
+    const errc code = say_backup([&]() noexcept { return backup_.end(talk_, out_, at); });
+    if (code == errc::none) question_ = question::none;
+    return code;
+}
+
+inline errc session::begin_frames() noexcept {
+    if (options_.dialect != dialect::aiondb) return errc::not_now;
+    return say_backup([&]() noexcept { return backup_.open(talk_, out_); });
+}
+
+inline errc session::end_frames() noexcept {
+    if (options_.dialect != dialect::aiondb) return errc::not_now;
+    const errc code = say_backup([&]() noexcept { return backup_.close(talk_, out_); });
+    if (code == errc::none) question_ = question::none;
+    return code;
+}
+
+inline errc session::condemn_backup(const backup::ended& at) noexcept {
+    return say_backup([&]() noexcept { return backup_.condemn(talk_, out_, at); });
+}
+
+inline errc session::accept_manifest() noexcept {
+    if (const errc code = may_answer(question::upload); code != errc::none) return code;
+    const errc code = out_.put([](writer& out) noexcept {
+        wire::put_copy_response(out, wire::backend_tag::copy_in_response);
+    });
+    return code == errc::none ? talk_.send(wire::message::copy_in_response) : code;
 }
 
 inline errc session::columns(std::span<const wire::column> described) noexcept {
@@ -114,23 +177,33 @@ inline errc session::notify(const wire::error_fields& fields) noexcept {
 
 inline errc session::stream(const served_timeline& from) noexcept {
     if (const errc code = may_answer(question::stream); code != errc::none) return code;
-    if ((timeline_.valid() && timeline_ != from.timeline) ||
-        (from.next.valid() && from.next <= from.timeline))
+    const bool entries = options_.dialect == dialect::aiondb;
+    const bool other = timeline_.valid() && timeline_ != from.timeline;
+    if ((other && !entries) || (from.next.valid() && (entries || from.next <= from.timeline)))
         return errc::argument_invalid;
     short_text text, detail;
     refusal why{sqlstate::internal_error, {}, {}, {}, false};
-    const bool past = from.next.valid() && start_ > from.switch_point;
+    // AionDB streams its current timeline and no other.
+    const bool past = other || (from.next.valid() && start_ > from.switch_point);
     const bool nothing_left = from.next.valid() && start_ == from.switch_point;
-    const bool ahead = !past && !nothing_left && start_ > from.end;
-    if (past) {
+    // A replica that has nothing asks for AionDB's first entry, whether there is one yet or not.
+    const bool first = entries && start_ == aiondb::first_entry.as_position();
+    const bool ahead = !past && !nothing_left && !first && start_ > from.end;
+    // PostgreSQL opens the copy before it looks so far.
+    const bool opens = !past && !nothing_left && !(ahead && entries);
+    const auto place = [&](lsn at) noexcept { return to_text(at, options_.dialect); };
+    if (other) {
+        text << "requested timeline " << timeline_ << " is not the current timeline "
+             << from.timeline;
+    } else if (past) {
         text << "requested starting point " << start_ << " on timeline " << from.timeline
              << " is not in this server's history";
         detail << "This server's history forked from timeline " << from.timeline << " at "
                << from.switch_point << ".";
         why.detail = detail;
     } else if (ahead) {
-        text << "requested starting point " << start_
-             << " is ahead of the WAL flush position of this server " << from.end;
+        text << "requested starting point " << place(start_)
+             << " is ahead of the WAL flush position of this server " << place(from.end);
     }
     why.message = text;
     const errc code = out_.put([&](writer& out) noexcept {
@@ -138,7 +211,7 @@ inline errc session::stream(const served_timeline& from) noexcept {
             put_next_timeline(out, from.next, from.switch_point, style_);
             put(out, wire::command_complete{"START_STREAMING"});
             put(out, wire::command_complete{style_.tag("START_REPLICATION")});
-        } else if (!past) {
+        } else if (opens) {
             wire::put_copy_response(out, wire::backend_tag::copy_both_response);
         }
         if (past || ahead) put(out, why);
@@ -156,7 +229,7 @@ inline errc session::stream(const served_timeline& from) noexcept {
         stream_ended_ = streaming_end::timeline_ended;
         return errc::none;
     }
-    if (!past) sent({m::copy_both_response});
+    if (opens) sent({m::copy_both_response});
     if (past || ahead) {
         ++errors_said_;
         sent({m::error_response, m::ready_for_query});
@@ -171,12 +244,30 @@ inline errc session::stream(const served_timeline& from) noexcept {
 
 inline errc session::send(bytes wal) noexcept {
     if (ended()) return errc::over;
-    return wants_wal() ? sender_.lend(wal) : errc::not_now;
+    const bool possible = wants_wal() && options_.dialect == dialect::postgres;
+    return possible ? sender_.lend(wal) : errc::not_now;
+}
+
+inline errc session::send_entries(aiondb::entry_lsn first, aiondb::entry_lsn last,
+                                  bytes entries) noexcept {
+    if (ended()) return errc::over;
+    if (!wants_wal() || options_.dialect != dialect::aiondb) return errc::not_now;
+    if (entries.empty()) return errc::argument_invalid;
+    if (entries.size() > aiondb::entries_size_max) return errc::argument_too_long;
+    const aiondb::batch_head head{first, last, static_cast<std::uint32_t>(entries.size())};
+    // Nothing is begun that could not be said, and nothing said that may not be begun.
+    wal_sender begun = sender_;
+    if (const errc code = begun.send(first, last, now_.steady); code != errc::none) return code;
+    const errc code = out_.put([&](writer& out) noexcept { put(out, head); });
+    if (code != errc::none) return code;
+    sender_ = begun;
+    body_ = entries;
+    return talk_.send(wire::message::copy_data_out);
 }
 
 inline errc session::end_timeline(timeline_id next, lsn switch_point) noexcept {
     if (ended()) return errc::over;
-    if (!streaming()) return errc::not_now;
+    if (!streaming() || options_.dialect == dialect::aiondb) return errc::not_now;
     if (next <= sender_.timeline()) return errc::argument_invalid;
     sender_.end_timeline(next, switch_point);
     return errc::none;

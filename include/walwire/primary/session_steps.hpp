@@ -110,6 +110,7 @@ inline std::int64_t session::deadline() const noexcept {
 inline bool session::owes() const noexcept {
     const bool shake = tell_tls_ && talk_.at() == wire::phase::encrypting;
     return shake || owed_completion_ || (copying() && sender_.owes(talk_.at())) ||
+           (question_ == question::backup && backup_.owes()) ||
            (shutting_down_ && talk_.at() == wire::phase::idle);
 }
 
@@ -144,7 +145,8 @@ inline bool session::may_read() const noexcept {
     case wire::phase::sasl_offered:
     case wire::phase::sasl_challenged:
     case wire::phase::idle:
-    case wire::phase::skipping: return written();
+    case wire::phase::skipping:
+    case wire::phase::copy_in: return written(); // an upload may be answered with an error
     default: return false;
     }
 }
@@ -156,9 +158,10 @@ inline wire::framing session::framing() noexcept {
     // What a failed copy left under way passes through without being collected. The copy may have
     // failed in the middle of a message, which goes on as it began.
     if (framer_.at_boundary())
-        content_ = at == wire::phase::idle || at == wire::phase::skipping
-                       ? wire::copy_content::raw
-                       : wire::copy_content::whole;
+        content_ =
+            at == wire::phase::idle || at == wire::phase::skipping || at == wire::phase::copy_in
+                ? wire::copy_content::raw
+                : wire::copy_content::whole;
     wire::framing rule{most, options_.limits.copy_data_size_max, content_};
     if (at == wire::phase::sasl_offered || at == wire::phase::sasl_challenged)
         rule.message_size_max = most < sasl ? most : sasl;
@@ -169,8 +172,10 @@ inline step session::read(bytes& in) noexcept {
     if (talk_.at() < wire::phase::started) return read_packet(in);
     const wire::piece got = framer_.next(in, framing());
     switch (got.kind) {
-    case wire::piece_kind::none:
-    case wire::piece_kind::run: return {};
+    case wire::piece_kind::none: return {};
+    case wire::piece_kind::run:
+        if (talk_.at() != wire::phase::copy_in) return {};
+        return {errc::none, event(manifest_uploaded{got.data})};
     case wire::piece_kind::refused: return {got.code, {}};
     case wire::piece_kind::head:
     case wire::piece_kind::message: break;
@@ -217,9 +222,13 @@ inline step session::heard(const wire::piece& got) noexcept {
             return bytes(kept).first(data.size());
         });
     case wire::message::query: return heard_query(got.data);
-    case wire::message::copy_data_in: return heard_stream(got.data);
+    case wire::message::copy_data_in:
+        if (talk_.at() == wire::phase::copy_in) return {};
+        return heard_stream(got.data);
+    case wire::message::copy_fail: return heard_copy_fail(got.data);
     case wire::message::copy_done_in:
         if (!got.data.empty()) return {errc::malformed_message, {}};
+        if (talk_.at() == wire::phase::copied_in) return {errc::none, event(manifest_whole{})};
         sender_.stop();
         return {};
     case wire::message::extended_query:
@@ -255,6 +264,18 @@ inline step session::heard_stream(bytes data) noexcept {
     if (told.code() != errc::stream_malformed) return {told.code(), {}};
     sender_.fail(data.empty());
     return {};
+}
+
+// The client gives its manifest up. Why is for the log of whoever asked for it; PostgreSQL repeats
+// it all the same.
+inline step session::heard_copy_fail(bytes body) noexcept {
+    const auto said = wire::parse_copy_fail(body);
+    if (!said) return {said.code(), {}};
+    short_text text;
+    text << "COPY from stdin failed: " << said->reason;
+    step taken = refuse_and_go_on({sqlstate::query_canceled, text, {}, {}, false});
+    if (taken.code == errc::none) taken.told = event(manifest_abandoned{});
+    return taken;
 }
 
 inline step session::refuse_and_go_on(const refusal& why) noexcept {
@@ -304,7 +325,7 @@ inline step session::asked(const wire::command& command) noexcept {
     const event told = std::visit(
         [&]<class Command>(const Command& said) noexcept {
             using std::is_same_v;
-            question_ = question::copy;
+            question_ = question::logical_stream;
             if constexpr (is_same_v<Command, wire::identify_system>) question_ = question::system;
             if constexpr (is_same_v<Command, wire::show>) question_ = question::setting;
             if constexpr (is_same_v<Command, wire::timeline_history>) question_ = question::history;
@@ -324,6 +345,12 @@ inline step session::asked(const wire::command& command) noexcept {
                 timeline_ = said.timeline.value_or(timeline_id{});
             }
             if constexpr (is_same_v<Command, wire::start_logical_replication>) logical = true;
+            if constexpr (is_same_v<Command, wire::base_backup>) {
+                question_ = question::backup;
+                backup_ = backup::stream_writer(style_.major_version,
+                                                said.manifest != wire::backup_manifest::no);
+            }
+            if constexpr (is_same_v<Command, wire::upload_manifest>) question_ = question::upload;
             if constexpr (is_same_v<Command, wire::sql>) question_ = question::sql;
             return event(said);
         },
@@ -355,6 +382,7 @@ inline std::optional<event> session::speak() noexcept {
             }
         }
         if (copying()) finish_stream();
+        if (question_ == question::backup) body_ = backup_.say(talk_, out_);
         if (shutting_down_ && !ended() && talk_.at() == wire::phase::idle &&
             say_error(primary::shutting_down) == errc::none)
             close(closing::shut_down);

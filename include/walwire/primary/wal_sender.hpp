@@ -14,6 +14,9 @@
 //     the server leaves     all was sent and acknowledged; CommandComplete alone, and we close
 //     an error              ErrorResponse, wherever we are between two messages
 //
+// AionDB's replicas are sent entries: a batch is a message of its own, and where nothing is sent
+// for ten seconds they are asked for a sign of life.
+//
 // What is owed is a bit and not a message: a keepalive that was asked for a hundred times is one
 // keepalive, made when there is room for it.
 //
@@ -23,6 +26,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "../aiondb/message.hpp"
 #include "../bytes.hpp"
 #include "../error.hpp"
 #include "../lsn.hpp"
@@ -66,6 +70,19 @@ class wal_sender {
         if (ends() && wal.size() > switch_point_ - next_) return errc::argument_too_long;
         lent_ = wal;
         advance(next_ + wal.size());
+        return errc::none;
+    }
+
+    // A batch of entries was sent. argument_invalid: it lies before next(), or is none.
+    errc send(aiondb::entry_lsn first, aiondb::entry_lsn last, std::int64_t now) noexcept {
+        if (!wants_wal()) return errc::not_now;
+        if (!first.valid() || first.as_position() < next_ || last < first)
+            return errc::argument_invalid;
+        if (last.value == UINT64_MAX) return errc::lsn_overflow;
+        next_ = last.as_position() + 1;
+        advance(last.as_position());
+        progress_.send_up_to(last.as_position());
+        asked_ = now;
         return errc::none;
     }
 
@@ -140,6 +157,7 @@ class wal_sender {
     // before we leave, a little more often.
     std::int64_t ping_deadline() const noexcept {
         if (leaving()) return acknowledged() ? never : later(asked_, farewell_interval);
+        if (counts_entries()) return later(asked_, entry_keepalive_interval);
         if (pinged_ || options_->wal_sender_timeout == never) return never;
         return later(heard_, options_->wal_sender_timeout / 2);
     }
@@ -152,6 +170,7 @@ class wal_sender {
     // A CopyData of the client's, whole.
     result<event> control(bytes data) noexcept {
         if (data.empty()) return errc::stream_malformed;
+        if (counts_entries()) return entry_control(data);
         switch (std::to_integer<char>(data[0])) {
         case 'r': {
             const auto message = wire::parse_standby_status_update(data);
@@ -180,8 +199,15 @@ class wal_sender {
         const std::int64_t sent_at = to_postgres_time(now.wall);
         const bool owed = owed_keepalive_ || owed_ping_;
         if (owed && out.empty() && talk.may_send(wire::message::copy_data_out)) {
-            const wire::primary_keepalive alive{end_, sent_at, owed_ping_};
-            if (out.put([&](writer& to) noexcept { put(to, alive); }) != errc::none) return {};
+            const auto alive = [&](writer& to) noexcept {
+                if (counts_entries())
+                    put(to, aiondb::keepalive{
+                                {end_.value}, static_cast<std::uint64_t>(now.wall), owed_ping_});
+                else
+                    put(to, wire::primary_keepalive{end_, sent_at, owed_ping_});
+            };
+            if (out.put(alive) != errc::none) return {};
+            asked_ = now.steady;
             owed_keepalive_ = owed_ping_ = false;
         }
         if (lent_.empty()) {
@@ -207,21 +233,47 @@ class wal_sender {
 
   private:
     static constexpr std::int64_t farewell_interval = 250 * millisecond;
+    static constexpr std::int64_t entry_keepalive_interval = 10 * second;
 
     wal_sender(const options& chosen, lsn start, const served_timeline& from,
                std::int64_t now) noexcept
         : options_(&chosen), next_(start), end_(from.end), timeline_(from.timeline),
           next_timeline_(from.next), switch_point_(from.switch_point), progress_(start),
-          heard_(now), asked_(INT64_MIN), streaming_(true) {}
+          heard_(now), asked_(counts_entries() ? now : INT64_MIN), streaming_(true) {}
+
+    bool counts_entries() const noexcept { return options_->dialect == dialect::aiondb; }
+    // One past the last that there is; of entries, as of bytes.
+    lsn limit() const noexcept { return counts_entries() ? end_ + 1 : end_; }
+
+    result<event> entry_control(bytes data) noexcept {
+        switch (static_cast<aiondb::tag>(std::to_integer<std::uint8_t>(data[0]))) {
+        case aiondb::tag::standby_status_update: {
+            const auto message = aiondb::parse_standby_status_update(data);
+            if (!message) return message.code();
+            progress_.report(message->written.as_position(), message->flushed.as_position(),
+                             message->applied.as_position());
+            return event(*message);
+        }
+        case aiondb::tag::keepalive_reply: {
+            const auto message = aiondb::parse_keepalive_reply(data);
+            if (!message) return message.code();
+            return event(*message);
+        }
+        case aiondb::tag::batch:
+        case aiondb::tag::keepalive: return errc::entry_direction_invalid;
+        }
+        return errc::stream_unknown;
+    }
 
     bool leaving() const noexcept {
-        return shutting_down_ && streaming_ && lent_.empty() && next_ >= end_;
+        return shutting_down_ && streaming_ && lent_.empty() && next_ >= limit();
     }
 
     // The client has all that was sent, as far as it tells.
     bool acknowledged() const noexcept {
         const lsn flushed = progress_.flushed();
-        return (flushed.valid() ? flushed : progress_.written()) >= next_;
+        const lsn reached = flushed.valid() ? flushed : progress_.written();
+        return counts_entries() ? reached + 1 >= next_ : reached >= next_;
     }
 
     // Up to the last page boundary within the largest message; less only where the log ends.
@@ -246,7 +298,7 @@ class wal_sender {
     lsn switch_point_;
     primary::progress progress_;
     std::int64_t heard_ = 0;
-    std::int64_t asked_ = 0; // when a sign of life was asked for last
+    std::int64_t asked_ = 0; // when a sign of life was asked for, or entries were sent, last
     std::string_view failure_;
     bool streaming_ = false;
     bool stopping_ = false;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string_view>
 
+#include "../dialect.hpp"
 #include "../error.hpp"
 #include "../lsn.hpp"
 #include "../wal/segment.hpp"
@@ -25,19 +26,33 @@ constexpr result<std::uint64_t> parse_system_identifier(std::string_view text) n
     return *value;
 }
 
+// AionDB's identifier is a text: a decimal number stands for itself, anything else for a number
+// made of it, never 0, so that all of the library compares numbers.
+// system_identifier_invalid: none at all.
+constexpr result<std::uint64_t> parse_entry_system_identifier(std::string_view text) noexcept {
+    if (text.empty()) return errc::system_identifier_invalid;
+    if (const auto number = parse_system_identifier(text)) return *number;
+    const std::uint64_t value = walwire::detail::name_hash(text);
+    return value == 0 ? 1 : value;
+}
+
 // systemid | timeline | xlogpos | dbname
-inline result<system_identified> read_system(const wire::data_row& row) noexcept {
+inline result<system_identified> read_system(const wire::data_row& row,
+                                             dialect spoken = dialect::postgres) noexcept {
     const auto identifier = row[0];
     const auto timeline = row[1];
     const auto position = row[2];
     if (!identifier || !timeline || !position) return errc::answer_invalid;
-    const auto parsed_identifier = parse_system_identifier(*identifier);
+    const auto parsed_identifier = spoken == dialect::aiondb
+                                       ? parse_entry_system_identifier(*identifier)
+                                       : parse_system_identifier(*identifier);
     if (!parsed_identifier) return parsed_identifier.code();
     const auto parsed_timeline = parse_timeline(*timeline);
     if (!parsed_timeline) return parsed_timeline.code();
     const auto parsed_position = parse_lsn(*position);
     if (!parsed_position) return parsed_position.code();
-    return system_identified{*parsed_identifier, *parsed_timeline, *parsed_position, row[3]};
+    return system_identified{*parsed_identifier, *parsed_timeline, *parsed_position, row[3],
+                             *identifier};
 }
 
 // One column, named as the setting; SHOW ALL has three, and the middle one is the value.

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <variant>
 
+#include "../aiondb/message.hpp"
 #include "../bytes.hpp"
 #include "../error.hpp"
 #include "../lsn.hpp"
@@ -60,6 +61,7 @@ struct system_identified {
     timeline_id timeline;
     lsn end;
     std::optional<std::string_view> database; // none on a physical connection
+    std::string_view identifier_text;         // AionDB's need not be a number
 };
 
 // SHOW: once for each row, as SHOW ALL answers with many.
@@ -90,14 +92,37 @@ struct slot_read {
     timeline_id restart_timeline;
 };
 
-// ALTER_ and DROP_REPLICATION_SLOT and SQL: the command is done.
+// ALTER_ and DROP_REPLICATION_SLOT: the command is done. SQL, BASE_BACKUP and UPLOAD_MANIFEST: one
+// of its results is.
 struct command_completed {
     std::string_view tag;
 };
 
-// SQL on a database connection.
+// The results of SQL and of BASE_BACKUP, as they come. backup/reader.hpp makes a backup of them.
 using wire::data_row;
 using wire::row_description;
+
+// The server copies to us: BASE_BACKUP, or COPY ... TO STDOUT on a database connection. A base
+// backup has text format and no columns.
+struct copy_out_started {
+    wire::copy_response format;
+};
+
+// A run of what it copies. `begins` and `ends` mark the first and the last run of one message,
+// which may be empty.
+struct copy_data {
+    bytes data;
+    bool begins = false;
+    bool ends = false;
+};
+
+struct copy_out_ended {};
+
+// The server waits for us to copy: copy(), then end_copy() or abandon_copy(). UPLOAD_MANIFEST, or
+// COPY ... FROM STDIN on a database connection.
+struct copy_in_started {
+    wire::copy_response format;
+};
 
 // The server follows with WAL from `start` on. This does not say that it has it: an error may come
 // yet.
@@ -117,7 +142,18 @@ struct wal_data {
     bool ends = false;
 };
 
+// AionDB's WAL: a run of a batch that goes from entry `first` to entry `last`, both counted in.
+// Where in the batch an entry begins is for whoever knows its encoding.
+struct entry_data {
+    aiondb::entry_lsn first;
+    aiondb::entry_lsn last;
+    bytes data;
+    bool begins = false;
+    bool ends = false;
+};
+
 // The session answers by itself when a reply is requested.
+using entry_keepalive = aiondb::keepalive;
 using wire::primary_keepalive;
 
 // From PostgreSQL 19 on.
@@ -180,12 +216,40 @@ struct failed {
     error reason;
 };
 
-using event =
-    std::variant<wal_data, primary_keepalive, primary_status, tls_accepted, gss_accepted,
-                 negotiated, password_wanted, parameter_status, backend_key_data, ready,
-                 system_identified, setting_shown, history_read, slot_created, slot_read,
-                 command_completed, row_description, data_row, streaming_started, timeline_ended,
-                 streaming_ended, server_error, notice, notification_response, closed, failed>;
+// What machines that own a session and ask for its transport tell besides: wal_receiver.hpp and
+// base_backup.hpp.
+
+// Open a transport to the primary; `attempt` counts from 1 since the last connection that worked.
+struct connect_wanted {
+    std::uint32_t attempt = 1;
+};
+
+// Close the transport, or give up opening it. What it may still hold is of no interest.
+struct disconnect_wanted {};
+
+// Why a connection ended: what failed here, or the SQLSTATE that the server gave ("" for none).
+struct cause {
+    error reason;
+    std::string_view sqlstate; // lives as long as the machine
+};
+
+// The machine is over because stop() was called.
+struct stopped {};
+
+// The machine is over because of something that trying again does not mend, or that may not be
+// retried.
+struct given_up {
+    cause why;
+};
+
+// Of a session.
+using event = std::variant<wal_data, primary_keepalive, primary_status, tls_accepted, gss_accepted,
+                           negotiated, password_wanted, parameter_status, backend_key_data, ready,
+                           system_identified, setting_shown, history_read, slot_created, slot_read,
+                           command_completed, row_description, data_row, copy_out_started,
+                           copy_data, copy_out_ended, copy_in_started, streaming_started,
+                           timeline_ended, streaming_ended, server_error, notice,
+                           notification_response, closed, failed, entry_data, entry_keepalive>;
 
 // What one step of a part of the session led to: a code that ends the session, an event to deliver,
 // or neither.

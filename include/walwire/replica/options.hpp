@@ -56,8 +56,11 @@ struct options {
     // The longest that the server may say nothing while it owes an answer or streams. At half of it
     // a streaming session asks for a sign of life. `never` waits for ever.
     std::int64_t silence_timeout = 60 * second;
+    // The longest for BASE_BACKUP, outside of its data: there the server waits for a checkpoint,
+    // which it may spread over many minutes, and for WAL to be archived, and says nothing.
+    std::int64_t backup_silence_timeout = 3600 * second;
     // A status goes out at least this often while streaming; `never`: only when asked. At least 1
-    // ms.
+    // ms; 1 s in AionDB's dialect.
     std::int64_t status_interval = 10 * second;
     // Report each flush at once, as a synchronous standby must, instead of at the next interval.
     bool report_each_flush = false;

@@ -6,6 +6,8 @@
 //     streaming_started        -> wal_data in the runs that arrive; keepalives are answered unasked
 //     flushed(), applied()     <- status updates with three positions that are true
 //     timeline_ended / stop()  -> streaming_ended, ready: the connection can be used again
+//     ready                    <- ask(base_backup), ask(upload_manifest), ask(sql)
+//     data_row, copy_data      -> as they come; copy_in_started <- copy(), end_copy()
 //     terminate()              -> closed
 //
 // Who may say what, when, is wire/conversation.hpp's table, which this class runs over every
@@ -107,8 +109,8 @@ class session {
 
     // Sends one command; its answer comes as events, up to the next `ready`. not_now: another
     // command runs, or none may yet. unsupported_version, name_invalid and other codes of the
-    // printer: the command cannot be said to this server. argument_invalid: BASE_BACKUP and
-    // UPLOAD_MANIFEST are base_backup's, and logical streams are not followed.
+    // printer: the command cannot be said to this server. argument_invalid: logical streams are not
+    // followed.
     errc ask(const wire::command& command) noexcept;
 
     // Ends the stream from our side; not_now before it begins and once either side has ended it.
@@ -121,6 +123,14 @@ class session {
         return errc::none;
     }
 
+    // Answers copy_in_started: takes as much of `data` as there is room for, at least a byte of it,
+    // and returns how much that was. output_full: write, then try again; not_now: nobody waits for
+    // it, as after an error of the server's. Views need not outlive the call.
+    result<std::size_t> copy(bytes data) noexcept;
+    // All was copied; or nothing of it is to count, and the server answers with an error.
+    errc end_copy() noexcept;
+    errc abandon_copy(std::string_view reason) noexcept;
+
     // Says goodbye; `closed` follows once all output is written. output_full: write, then try
     // again.
     errc terminate() noexcept;
@@ -129,7 +139,7 @@ class session {
     // told before a stream is started, at its start or behind it.
     errc resume(lsn durable, lsn replayed = {}) noexcept {
         if (ended()) return errc::over;
-        if (streaming()) return errc::not_now;
+        if (streaming() || counts_entries()) return errc::not_now;
         stream_.resume(durable, replayed);
         return errc::none;
     }
@@ -137,11 +147,20 @@ class session {
     // WAL up to `end` is durable here: said with the next status, at once under report_each_flush.
     // A position behind what was received is taken for as far as was received.
     void flushed(lsn end) noexcept {
+        if (counts_entries()) return;
         stream_.flushed(end);
         wake_ = at_once;
     }
     // WAL up to `end` is replayed here; at most as far as it is durable.
-    void applied(lsn end) noexcept { stream_.applied(end); }
+    void applied(lsn end) noexcept {
+        if (!counts_entries()) stream_.applied(end);
+    }
+    // The same for AionDB's log: up to and including these entries. Each dialect takes no notice of
+    // what is told it in the other's kind of position.
+    errc resume_entries(aiondb::entry_lsn durable, aiondb::entry_lsn replayed = {}) noexcept;
+    void entries_flushed(aiondb::entry_lsn last) noexcept;
+    void entries_applied(aiondb::entry_lsn last) noexcept;
+
     // Sends a status as soon as there is room, without waiting for the interval.
     void report() noexcept {
         stream_.report();
@@ -154,7 +173,8 @@ class session {
         wake_ = at_once;
     }
 
-    // The positions that statuses report, and where the next byte of WAL belongs.
+    // The positions that statuses report (entries counted in, for AionDB), and where the next byte
+    // of WAL belongs.
     const positions& acknowledged() noexcept {
         stream_.settle();
         return stream_.acknowledged();
@@ -168,8 +188,10 @@ class session {
     // The server's major version, or 0 while it is not known.
     int server_version() const noexcept { return server_version_; }
     wire::protocol_version protocol() const noexcept { return login_.version(); }
-    // Bytes of the server's that were taken so far.
+    // Bytes of the server's that were taken so far, and up to the message that the last event but
+    // for WAL came from.
     std::uint64_t eaten() const noexcept { return framer_.eaten(); }
+    std::uint64_t began() const noexcept { return framer_.began(); }
 
   private:
     // What the running command answers with.
@@ -182,7 +204,7 @@ class session {
         slot_reading,
         completion,
         stream,
-        sql,
+        results, // told as they come: SQL, and the commands that copy
     };
     static constexpr std::int64_t at_once = INT64_MIN;
 
@@ -204,6 +226,10 @@ class session {
     void keep_time() noexcept;
     std::optional<bytes> keep(bytes data) noexcept;
     std::int64_t next_deadline() const noexcept;
+    std::int64_t silence_deadline() const noexcept;
+    step copy_opened(wire::message said, bytes body) noexcept;
+    template <class Put>
+    errc say_in_copy(wire::message said, Put&& put_into) noexcept;
 
     // Every way to read a row gives an event or says why there is none; a command has one row.
     template <class T>
@@ -235,12 +261,19 @@ class session {
         return talk_.at() == wire::phase::encrypting || login_.wants_password() ||
                (opened_ && talk_.at() == wire::phase::fresh);
     }
+    bool counts_entries() const noexcept { return options_.dialect == dialect::aiondb; }
     bool streaming() const noexcept {
         return talk_.at() >= wire::phase::copy_both && talk_.at() < wire::phase::copy_answered;
     }
+    // Statuses may be said. What we copy in is not theirs to stand in.
+    bool reports() const noexcept {
+        return talk_.at() != wire::phase::copy_in && talk_.may_send(wire::message::copy_data_in);
+    }
     wire::framing framing() const noexcept {
         return {options_.limits.message_size_max, options_.limits.copy_data_size_max,
-                streaming() ? wire::copy_content::wal : wire::copy_content::whole};
+                streaming()                           ? stream_.content()
+                : talk_.at() == wire::phase::copy_out ? wire::copy_content::raw
+                                                      : wire::copy_content::whole};
     }
 
     const options options_;
@@ -266,6 +299,8 @@ class session {
     bool answered_ = false;     // the running command's row came
     bool stream_ended_ = false; // streaming_ended was delivered
     bool passing_over_ = false; // the runs of a message that is not wanted any more
+    bool run_begins_ = false;   // the next run is a message's first
+    bool patient_ = false;      // the running command is a BASE_BACKUP
     bool opened_ = false;
     bool finished_ = false;
     bool closing_ = false;

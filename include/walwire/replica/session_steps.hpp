@@ -1,5 +1,5 @@
 // The steps of replica::session: what it does with each message. Read session.hpp first; this file
-// is its second half and is included by nothing else.
+// is its second part and is included by nothing else.
 #pragma once
 
 #include "session.hpp"
@@ -12,7 +12,9 @@ inline errc session::check(const options& chosen, memory room) noexcept {
         return errc::memory_too_small;
     if (chosen.user.empty() || chosen.mode == replication_mode::off ||
         chosen.status_interval < millisecond || chosen.silence_timeout < millisecond ||
-        chosen.connect_timeout < millisecond)
+        chosen.backup_silence_timeout < millisecond || chosen.connect_timeout < millisecond)
+        return errc::argument_invalid;
+    if (chosen.dialect == dialect::aiondb && chosen.status_interval < second)
         return errc::argument_invalid;
     if (chosen.gss == encryption::direct ||
         (chosen.gss == encryption::required && chosen.tls == encryption::direct))
@@ -59,12 +61,20 @@ inline std::int64_t session::next_deadline() const noexcept {
     if (closing_) return never;
     if (talk_.at() == wire::phase::idle) return never;
     if (talk_.at() < wire::phase::idle) return connect_by_;
-    std::int64_t at = stream_.silence_deadline();
-    if (talk_.may_send(wire::message::copy_data_in)) {
+    std::int64_t at = silence_deadline();
+    if (reports()) {
         for (const std::int64_t other : {stream_.ping_deadline(), stream_.status_deadline()})
             at = other < at ? other : at;
     }
     return at;
+}
+
+// By when the server must say something, where that is up to it.
+inline std::int64_t session::silence_deadline() const noexcept {
+    if (talk_.at() == wire::phase::copy_in) return never;
+    if (patient_ && talk_.at() != wire::phase::copy_out)
+        return stream_.silence_deadline(options_.backup_silence_timeout);
+    return stream_.silence_deadline(options_.silence_timeout);
 }
 
 // The slow road: everything but a whole WAL message in its place. One event at most is returned;
@@ -106,9 +116,9 @@ inline void session::keep_time() noexcept {
     const wire::phase here = talk_.at();
     if (here < wire::phase::idle) {
         if (now_.steady >= connect_by_) fail(errc::connect_timeout);
-    } else if (here > wire::phase::idle && now_.steady >= stream_.silence_deadline()) {
+    } else if (here > wire::phase::idle && now_.steady >= silence_deadline()) {
         fail(errc::silence_timeout);
-    } else if (talk_.may_send(wire::message::copy_data_in)) {
+    } else if (reports()) {
         stream_.keep_time(now_.steady);
         stream_.say(talk_, out_, now_);
     }
@@ -188,7 +198,7 @@ inline step session::heard(const wire::piece& got) noexcept {
         const auto parsed = wire::row_description::parse(got.data, options_.limits.columns_max);
         if (!parsed) return {parsed.code(), {}};
         columns_ = parsed->size();
-        if (question_ == question::sql) return {errc::none, event(*parsed)};
+        if (question_ == question::results) return {errc::none, event(*parsed)};
         return {};
     }
     case wire::message::data_row: return heard_row(got.data);
@@ -199,6 +209,7 @@ inline step session::heard(const wire::piece& got) noexcept {
     case wire::message::copy_data_out: return heard_copy(got);
     case wire::message::copy_done_out:
         if (!got.data.empty()) return {errc::malformed_message, {}};
+        if (before == wire::phase::copy_out) return {errc::none, event(copy_out_ended{})};
         if (stream_.stopping()) end_ = streaming_end::stopped;
         // Ours follows at once, as the server says nothing more before it.
         if (before == wire::phase::copy_both) {
@@ -207,7 +218,7 @@ inline step session::heard(const wire::piece& got) noexcept {
         }
         return {};
     case wire::message::copy_in_response:
-    case wire::message::copy_out_response: return {errc::unexpected_message, {}};
+    case wire::message::copy_out_response: return copy_opened(said, got.data);
     default: return heard_login(said, got.data);
     }
 }
@@ -260,7 +271,7 @@ inline step session::heard_row(bytes body) noexcept {
     if (!row) return {row.code(), {}};
     if (row->size() != columns_) return {errc::row_invalid, {}};
     switch (question_) {
-    case question::system: return only_row(answer::read_system(*row));
+    case question::system: return only_row(answer::read_system(*row, options_.dialect));
     case question::setting: {
         const auto setting = answer::read_setting(*row);
         answered_ = true;
@@ -271,7 +282,7 @@ inline step session::heard_row(bytes body) noexcept {
     case question::slot_creation: return only_row(answer::read_slot_created(*row));
     case question::slot_reading: return only_row(answer::read_slot(*row));
     case question::stream: return timeline_row(*row);
-    case question::sql: return {errc::none, event(*row)};
+    case question::results: return {errc::none, event(*row)};
     case question::completion:
     case question::none: break;
     }
@@ -323,7 +334,7 @@ inline step session::heard_completion(wire::message said, wire::phase before, by
         if (answered_) return {};
         answered_ = true;
         return {errc::none, event(command_completed{completed->tag})};
-    case question::sql: return {errc::none, event(command_completed{completed->tag})};
+    case question::results: return {errc::none, event(command_completed{completed->tag})};
     case question::none: break;
     }
     return {errc::unexpected_message, {}};
@@ -336,6 +347,7 @@ inline step session::heard_ready(bytes body) noexcept {
     if (server_version_ == 0 && options_.dialect == dialect::postgres)
         return {errc::server_version_invalid, {}};
     question_ = question::none;
+    patient_ = false;
     connect_by_ = never;
     return {errc::none, event(ready{*status})};
 }
@@ -350,8 +362,26 @@ inline step session::stream_opened(bytes body) noexcept {
     return {errc::none, event(streaming_started{start_})};
 }
 
+// The server copies out to us, or wants us to copy in to it.
+inline step session::copy_opened(wire::message said, bytes body) noexcept {
+    const auto copy = wire::parse_copy_response(body);
+    if (!copy) return {copy.code(), {}};
+    if (question_ != question::results) return {errc::unexpected_message, {}};
+    if (patient_ && (copy->format != 0 || copy->columns != 0))
+        return {errc::copy_format_invalid, {}};
+    if (said == wire::message::copy_in_response) return {errc::none, event(copy_in_started{*copy})};
+    return {errc::none, event(copy_out_started{*copy})};
+}
+
 // CopyData in any shape: a whole message, the head of one, or a run of its payload.
 inline step session::heard_copy(const wire::piece& got) noexcept {
+    if (talk_.at() == wire::phase::copy_out) {
+        const bool run = got.kind == wire::piece_kind::run;
+        const copy_data part{got.data, run ? run_begins_ : true, got.left == 0};
+        run_begins_ = got.kind == wire::piece_kind::head;
+        if (run_begins_) return {talk_.receive(wire::message::copy_data_out), {}};
+        return {errc::none, event(part)};
+    }
     if (got.kind == wire::piece_kind::head) {
         passing_over_ = talk_.is_late(wire::message::copy_data_out) || stream_.stopping();
         if (const errc code = talk_.receive(wire::message::copy_data_out); code != errc::none)
@@ -360,9 +390,10 @@ inline step session::heard_copy(const wire::piece& got) noexcept {
     }
     if (got.kind == wire::piece_kind::run) {
         if (passing_over_ || stream_.stopping()) return {};
-        return {errc::none, event(stream_.run(got.data, got.left))};
+        return {errc::none, stream_.run(got.data, got.left)};
     }
-    if (stream_.stopping() && !got.data.empty() && got.data[0] == std::byte{'w'}) return {};
+    const bool wal = !counts_entries() && !got.data.empty() && got.data[0] == std::byte{'w'};
+    if (stream_.stopping() && wal) return {};
     return stream_.control(got.data);
 }
 
@@ -373,62 +404,6 @@ inline std::optional<bytes> session::keep(bytes data) noexcept {
     return bytes(stash_.data(), data.size());
 }
 
-inline errc session::ask(const wire::command& command) noexcept {
-    if (ended()) return errc::over;
-    if (!talk_.may_send(wire::message::query)) return errc::not_now;
-    struct asked {
-        question kind = question::none;
-        timeline_id timeline;
-        lsn start;
-    } asks;
-    std::visit(
-        [&asks]<class Command>(const Command& said) noexcept {
-            using std::is_same_v;
-            if constexpr (is_same_v<Command, wire::identify_system>) asks.kind = question::system;
-            if constexpr (is_same_v<Command, wire::show>) asks.kind = question::setting;
-            if constexpr (is_same_v<Command, wire::timeline_history>)
-                asks = {question::history, said.timeline.value_or(timeline_id{}), {}};
-            if constexpr (is_same_v<Command, wire::create_replication_slot>)
-                asks.kind = question::slot_creation;
-            if constexpr (is_same_v<Command, wire::read_replication_slot>)
-                asks.kind = question::slot_reading;
-            if constexpr (is_same_v<Command, wire::alter_replication_slot> ||
-                          is_same_v<Command, wire::drop_replication_slot>)
-                asks.kind = question::completion;
-            if constexpr (is_same_v<Command, wire::start_replication>)
-                asks = {question::stream, said.timeline.value_or(timeline_id{}), said.start};
-            if constexpr (is_same_v<Command, wire::sql>) asks.kind = question::sql;
-        },
-        command);
-    if (asks.kind == question::none) return errc::argument_invalid;
-    const errc code = out_.put([&](writer& out) noexcept {
-        errc printed = errc::none;
-        wire::put_message(out, wire::frontend_tag::query, [&](writer& body) noexcept {
-            printed = wire::put(body, command, server_version_, options_.dialect);
-            body.u8(0);
-        });
-        return printed;
-    });
-    if (code != errc::none) return code;
-    static_cast<void>(talk_.send(wire::message::query));
-    question_ = asks.kind;
-    timeline_ = asks.timeline;
-    start_ = asks.start;
-    answered_ = stream_ended_ = false;
-    end_ = streaming_end::server_shutdown;
-    just_asked_ = true;
-    wake_ = at_once;
-    return errc::none;
-}
-
-inline errc session::terminate() noexcept {
-    if (ended()) return errc::over;
-    if (!talk_.may_send(wire::message::terminate)) return errc::not_now;
-    const errc code = out_.put([](writer& out) noexcept { wire::put_terminate(out); });
-    if (code != errc::none) return code;
-    static_cast<void>(talk_.send(wire::message::terminate));
-    close(closing::terminated);
-    return errc::none;
-}
-
 } // namespace walwire::replica
+
+#include "session_commands.hpp"

@@ -8,6 +8,10 @@
 // CopyDone. What is owed is a bit and not a message; the message is made from the newest positions
 // when there is room for it.
 //
+// AionDB's stream is the same with entries in place of bytes: batches come in order, `written` is
+// the last entry of the last whole batch, and as entries need not follow one another in number,
+// there is no gap that could be seen.
+//
 // `written` is moved by what was delivered, never by what the server says of itself, and only once
 // the owner has called again and so has dealt with it.
 //
@@ -17,6 +21,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "../aiondb/message.hpp"
 #include "../bytes.hpp"
 #include "../config.hpp"
 #include "../error.hpp"
@@ -40,6 +45,8 @@ class stream {
     // The server has agreed to stream from `start` on. A status is owed at once.
     void begin(lsn start, std::int64_t now) noexcept {
         next_ = start;
+        // Where entries are counted, what is here ends with the one before.
+        if (counts_entries()) start = {start.value - 1};
         // A stream that begins behind the end of what is here is the start of something new.
         if (positions_.restart(start) != errc::none) {
             positions_ = {};
@@ -93,6 +100,7 @@ class stream {
 
     // The head of a WAL message whose payload of `size` bytes follows in runs.
     errc begin_message(bytes head, std::uint32_t size) noexcept {
+        if (counts_entries()) return begin_batch(head, size);
         const auto parsed = wire::parse_wal_data_head(head);
         if (!parsed) return parsed.code();
         if (parsed->start < next_) return errc::wal_overlap;
@@ -105,7 +113,14 @@ class stream {
     }
 
     // The next run of that payload; `left` bytes of it are still to come.
-    wal_data run(bytes data, std::uint32_t left) noexcept {
+    event run(bytes data, std::uint32_t left) noexcept {
+        if (counts_entries()) {
+            const entry_data told{
+                {head_.start.value}, {head_.server_end.value}, data, begins_, left == 0};
+            begins_ = false;
+            if (left == 0) next_ = head_.server_end + 1;
+            return told;
+        }
         const wal_data told{next_, data, head_.server_end, head_.sent_at, begins_, left == 0};
         next_ = next_ + data.size();
         begins_ = false;
@@ -116,6 +131,7 @@ class stream {
     // Any CopyData that is not WAL, whole.
     step control(bytes data) noexcept {
         if (data.empty()) return {errc::stream_malformed, {}};
+        if (counts_entries()) return entry_control(data);
         switch (std::to_integer<char>(data[0])) {
         case 'k': {
             const auto message = wire::parse_primary_keepalive(data);
@@ -146,7 +162,10 @@ class stream {
     }
 
     // The owner has dealt with what was delivered, as it does before it calls anything again.
-    void settle() noexcept { positions_.received(next_); }
+    void settle() noexcept {
+        const bool before = counts_entries() && next_.valid();
+        positions_.received(before ? lsn{next_.value - 1} : next_);
+    }
 
     // Whether the flush moved and is to be reported at once.
     void flushed(lsn end) noexcept {
@@ -159,6 +178,7 @@ class stream {
     }
     void report() noexcept { owed_status_ = true; }
     void feedback(std::uint64_t xmin, std::uint64_t catalog_xmin) noexcept {
+        if (counts_entries()) return; // AionDB has no message for it
         feedback_ = {0, xmin, catalog_xmin};
         feedback_given_ = owed_feedback_ = true;
     }
@@ -181,6 +201,11 @@ class stream {
         positions_.rewind(at);
     }
 
+    // How what streams divides into heads and runs.
+    wire::copy_content content() const noexcept {
+        return counts_entries() ? wire::copy_content::entries : wire::copy_content::wal;
+    }
+
     bool stopping() const noexcept { return stopping_; }
     bool owes() const noexcept {
         return owed_status_ || owed_ping_ || owed_feedback_ || owed_copy_done_;
@@ -189,12 +214,14 @@ class stream {
     lsn next() const noexcept { return next_; }
     const replica::positions& acknowledged() const noexcept { return positions_; }
 
-    // When the server has been silent for too long, and when to ask it for a sign of life.
-    std::int64_t silence_deadline() const noexcept {
-        return later(heard_, options_.silence_timeout);
+    // By when something must come from a server that may be silent for `allowed`, and when to ask
+    // one that streams for a sign of life.
+    std::int64_t silence_deadline(std::int64_t allowed) const noexcept {
+        return later(heard_, allowed);
     }
     std::int64_t ping_deadline() const noexcept {
-        if (pinged_ || options_.silence_timeout == never) return never;
+        // AionDB's replicas cannot ask, and its primaries say something every ten seconds.
+        if (pinged_ || options_.silence_timeout == never || counts_entries()) return never;
         return later(heard_, options_.silence_timeout / 2);
     }
     // A status that is owed already waits for room and for nothing else.
@@ -213,16 +240,15 @@ class stream {
 
     // Encodes what is owed, as far as there is room and the conversation allows it.
     void say(wire::conversation& talk, wire::outbox& out, instant now) noexcept {
-        if (!talk.may_send(wire::message::copy_data_in)) {
+        if (talk.at() == wire::phase::copy_in || !talk.may_send(wire::message::copy_data_in)) {
             end();
             return;
         }
         settle();
         const std::int64_t sent_at = to_postgres_time(now.wall);
         if (owed_status_) {
-            const wire::standby_status_update status{positions_.written(), positions_.flushed(),
-                                                     positions_.applied(), sent_at, owed_ping_};
-            if (out.put([&](writer& to) noexcept { put(to, status); }) != errc::none) return;
+            if (out.put([&](writer& to) noexcept { put_status(to, sent_at); }) != errc::none)
+                return;
             owed_status_ = owed_ping_ = false;
             reported_ = now.steady;
             ++statuses_sent_;
@@ -256,9 +282,53 @@ class stream {
     std::uint32_t size_max() const noexcept {
         constexpr auto head = static_cast<std::uint32_t>(wire::wal_data_head_size);
         const std::uint32_t limit = options_.limits.copy_data_size_max;
-        if (limit < head || next_.value > fast_end) return 0;
+        if (limit < head || next_.value > fast_end || counts_entries()) return 0;
         return limit - head;
     }
+    bool counts_entries() const noexcept { return options_.dialect == dialect::aiondb; }
+
+    void put_status(writer& to, std::int64_t sent_at) const noexcept {
+        const lsn written = positions_.written();
+        const lsn flushed = positions_.flushed();
+        const lsn applied = positions_.applied();
+        if (counts_entries())
+            put(to,
+                aiondb::standby_status_update{{written.value}, {flushed.value}, {applied.value}});
+        else
+            put(to, wire::standby_status_update{written, flushed, applied, sent_at, owed_ping_});
+    }
+
+    // The head of a batch of entries, which must lie behind the one before it.
+    errc begin_batch(bytes head, std::uint32_t size) noexcept {
+        const auto parsed = aiondb::parse_batch_head(head, size);
+        if (!parsed) return parsed.code();
+        if (parsed->first.as_position() < next_) return errc::wal_overlap;
+        if (parsed->last.value == UINT64_MAX) return errc::lsn_overflow;
+        head_.start = parsed->first.as_position();
+        head_.server_end = parsed->last.as_position();
+        begins_ = true;
+        return errc::none;
+    }
+
+    step entry_control(bytes data) noexcept {
+        switch (static_cast<aiondb::tag>(std::to_integer<std::uint8_t>(data[0]))) {
+        case aiondb::tag::keepalive: {
+            const auto message = aiondb::parse_keepalive(data);
+            if (!message) return {message.code(), {}};
+            owed_status_ = owed_status_ || message->reply_requested;
+            return {errc::none, event(*message)};
+        }
+        // Without a single byte of its entries.
+        case aiondb::tag::batch: {
+            const auto head = aiondb::parse_batch_head(data, 0);
+            return {head ? errc::entry_batch_empty : head.code(), {}};
+        }
+        case aiondb::tag::standby_status_update:
+        case aiondb::tag::keepalive_reply: return {errc::entry_direction_invalid, {}};
+        }
+        return {errc::stream_unknown, {}};
+    }
+
     // A message whose payload has only begun: the rest comes in runs.
     WALWIRE_COLD void pause(const std::byte* at) noexcept {
         head_ = *wire::parse_wal_data_head({at + wire::header_size, wire::wal_data_head_size});
@@ -273,7 +343,7 @@ class stream {
     }
 
     const options& options_;
-    lsn next_; // where the next byte of WAL belongs
+    lsn next_; // where the next byte of WAL belongs; the least entry that may come next
     std::int64_t heard_ = 0;
     std::uint32_t fast_size_max_ = 0; // payloads that the fast path takes; 0 closes it
     bool begins_ = false;

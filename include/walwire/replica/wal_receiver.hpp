@@ -4,6 +4,7 @@
 //       IDENTIFY_SYSTEM, SHOW wal_segment_size               is this our cluster?
 //     placement_wanted -> place() / place_anew()             once: what is on disk already?
 //       TIMELINE_HISTORY                                     does our log lie on its history?
+//       CREATE_REPLICATION_SLOT                              only with temporary_slot
 //       START_REPLICATION from the start of the segment      history_read, following, wal_data ...
 //       the timeline ends: timeline_ended, the next history, START_REPLICATION on that timeline
 //     disconnect_wanted, retrying                            any failure that passes, after a wait
@@ -14,6 +15,14 @@
 // first byte not known to be durable, as every PostgreSQL client has it: bytes that come twice are
 // the same bytes and belong into the same place. Nothing is acknowledged that was not reported
 // durable, and nothing is asked for on a timeline before all of the one before it is.
+//
+// AionDB's primaries stream their current timeline only, from any entry on, so there the replica
+// asks for its last durable entry again, and adopts a newer timeline as soon as its own log is
+// found not to run past the fork:
+//
+//     placement_wanted -> place(entry_placement) / place_anew()
+//       TIMELINE_HISTORY                                     history_read, once it is adopted
+//       START_REPLICATION                                    following, entry_data ...
 //
 // What decides: another system identifier, a log that is not on the server's history, and errors
 // that only a person can mend end the machine; everything else is tried again (retry.hpp).
@@ -41,20 +50,19 @@
 
 namespace walwire::replica {
 
-// Open a transport to the primary; `attempt` counts from 1 since the last connection that worked.
-struct connect_wanted {
-    std::uint32_t attempt = 1;
-};
-
-// Close the transport, or give up opening it. What it may still hold is of no interest.
-struct disconnect_wanted {};
-
 // Where a replica stands that has something already: everything before `durable` on `timeline` and
 // its ancestors is on disk.
 struct placement {
     timeline_id timeline;
     lsn durable;
     lsn replayed;
+};
+
+// The same for AionDB: everything up to and including these entries.
+struct entry_placement {
+    timeline_id timeline;
+    aiondb::entry_lsn durable;
+    aiondb::entry_lsn replayed;
 };
 
 // The primary is known: answer place() or place_anew(). It comes once in the machine's life.
@@ -71,36 +79,25 @@ struct following {
     lsn start;
 };
 
-// Why a connection ended: what failed here, or the SQLSTATE that the server gave ("" for none).
-struct cause {
-    error reason;
-    std::string_view sqlstate; // lives as long as the machine
-};
-
 // The next attempt is made at `at`, on the steady clock.
 struct retrying {
     cause why;
     std::int64_t at = 0;
 };
 
-// The machine is over because stop() was called.
-struct stopped {};
-
-// The machine is over because of something that trying again does not mend, or that may not be
-// retried.
-struct given_up {
-    cause why;
-};
-
 using receiver_event =
-    std::variant<wal_data, primary_keepalive, primary_status, connect_wanted, disconnect_wanted,
-                 tls_accepted, gss_accepted, password_wanted, placement_wanted, history_read,
-                 following, timeline_ended, parameter_status, server_error, notice, retrying,
-                 stopped, given_up>;
+    std::variant<wal_data, primary_keepalive, primary_status, entry_data, entry_keepalive,
+                 connect_wanted, disconnect_wanted, tls_accepted, gss_accepted, password_wanted,
+                 placement_wanted, history_read, following, timeline_ended, parameter_status,
+                 server_error, notice, retrying, stopped, given_up>;
 
 struct receiver_options {
     options connection; // its connect_timeout counts from connect_wanted on
     std::string_view slot;
+    // The slot is ours for as long as a connection lasts: it is created on each, temporary and
+    // keeping WAL from then on, before the stream is asked for. Between two connections nothing
+    // keeps it.
+    bool temporary_slot = false;
     std::optional<std::uint64_t> system_identifier; // expected; otherwise the first one seen counts
     std::optional<timeline_id> timeline;            // expected of the server at every connection
     // Tried at once, in place of connection.tls, when the server turned the first away before it
@@ -156,14 +153,18 @@ class wal_receiver {
     }
 
     // Answers placement_wanted: go on from what is there, or begin where the slot keeps WAL from
-    // or, without one, at the start of the primary's current segment.
+    // or, without one, at the start of the primary's current segment (AionDB: with its first
+    // entry). argument_invalid: the other dialect's placement, or more replayed than durable.
     errc place(const placement& here) noexcept;
+    errc place(const entry_placement& here) noexcept;
     errc place_anew() noexcept;
 
     // WAL up to `end` is durable, is replayed here. A timeline that has ended is left only when all
     // of it was reported durable.
     void flushed(lsn end) noexcept;
     void applied(lsn end) noexcept;
+    void entries_flushed(aiondb::entry_lsn last) noexcept;
+    void entries_applied(aiondb::entry_lsn last) noexcept;
     void report() noexcept {
         if (session_) session_->report();
     }
@@ -172,7 +173,8 @@ class wal_receiver {
         if (session_) session_->feedback(xmin, catalog_xmin);
     }
 
-    // Ends in an orderly way, from whatever it is doing: `stopped` follows.
+    // Ends in an orderly way, from whatever it is doing: `stopped` follows. A stream is ended by
+    // CopyDone and, when the server has agreed, Terminate; AionDB's by both at once.
     void stop() noexcept { stopping_ = true; }
 
     timeline_id timeline() const noexcept { return timeline_; }
@@ -193,6 +195,7 @@ class wal_receiver {
         reading_slot, // there is nothing
         checking,     // the history of the server's timeline, to compare
         learning,     // the history of our own timeline, to keep
+        slotting,     // CREATE_REPLICATION_SLOT, where it is to be temporary
         starting,     // START_REPLICATION
         streaming,
         sealing,   // the timeline ended; waiting until all of it is durable
@@ -218,7 +221,12 @@ class wal_receiver {
     void drop(errc code) noexcept;
     void keep_time(instant now) noexcept;
 
-    // The first byte that is not known to be durable.
+    bool counts_entries() const noexcept { return options_.connection.dialect == dialect::aiondb; }
+    errc settle(timeline_id timeline, lsn durable, lsn replayed) noexcept;
+    void flushed_to(lsn end) noexcept;
+    void applied_to(lsn end) noexcept;
+
+    // The first byte that is not known to be durable. The last entry that is, or the first of all.
     lsn position() const noexcept { return durable_.valid() ? durable_ : begin_; }
 
     const receiver_options options_;
@@ -247,6 +255,7 @@ class wal_receiver {
     bool session_stopping_ = false;
     bool admitted_ = false;    // the server asked for a password, or let us in without
     bool alternative_ = false; // this connection uses alternative_tls
+    bool slotted_ = false;     // the temporary slot was asked for on this connection
     bool clean_ = false;       // the connection ended as it should
     bool placed_ = false;
     bool measured_ = false;

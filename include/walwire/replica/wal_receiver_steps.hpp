@@ -45,6 +45,7 @@ inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant 
             return now.steady >= at_time_ ? connect(now) : std::nullopt;
         case state::connecting:
             if (!stopping_ && now.steady < at_time_) return std::nullopt;
+            admitted_ = true; // nobody was there to turn us away
             drop(errc::connect_timeout);
             continue;
         default: break;
@@ -58,6 +59,12 @@ inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant 
         const auto told = session_->poll(in, now);
         if (!told) {
             if (at_ < state::opening || at_ >= state::dropping) continue;
+            // AionDB's replicas stop by a CopyDone and a Terminate right behind it.
+            if (counts_entries() && session_stopping_ && at_ == state::streaming &&
+                session_->at() == wire::phase::client_finished) {
+                leave();
+                continue;
+            }
             return std::nullopt;
         }
         if (const auto passed = heard(*told, now)) return passed;
@@ -67,7 +74,7 @@ inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant 
 inline std::optional<wal_receiver::event> wal_receiver::connect(instant now) noexcept {
     connection_ = options_.connection;
     if (alternative_) connection_.tls = *options_.alternative_tls;
-    admitted_ = false;
+    admitted_ = slotted_ = false;
     at_time_ = later(now.steady, connection_.connect_timeout);
     at_ = state::connecting;
     reason_ = {};
@@ -167,17 +174,22 @@ inline std::optional<wal_receiver::event> wal_receiver::heard_ready(instant now)
     switch (at_) {
     case state::opening: ask(state::identifying, wire::identify_system{}); break;
     case state::identifying:
-        if (measured_)
+        if (measured_) {
             proceed();
-        else
+            break;
+        }
+        if (!counts_entries()) {
             ask(state::measuring, wire::show{"wal_segment_size"});
-        break;
+            break;
+        }
+        [[fallthrough]];
     case state::measuring:
         measured_ = true; // and told: a connection that breaks before this measures again
         at_ = state::placing;
         return event(
             placement_wanted{system_identifier_, server_timeline_, server_end_, segment_size_});
     case state::sealing: keep_time(now); break;
+    case state::slotting: start(); break;
     default: proceed();
     }
     return std::nullopt;
@@ -212,11 +224,21 @@ inline std::optional<wal_receiver::event> wal_receiver::measured(std::string_vie
 }
 
 inline errc wal_receiver::place(const placement& here) noexcept {
+    if (counts_entries()) return at_ != state::placing ? errc::not_now : errc::argument_invalid;
+    return settle(here.timeline, here.durable, here.replayed);
+}
+
+inline errc wal_receiver::place(const entry_placement& here) noexcept {
+    if (!counts_entries()) return at_ != state::placing ? errc::not_now : errc::argument_invalid;
+    return settle(here.timeline, here.durable.as_position(), here.replayed.as_position());
+}
+
+inline errc wal_receiver::settle(timeline_id timeline, lsn durable, lsn replayed) noexcept {
     if (at_ != state::placing) return errc::not_now;
-    if (!here.timeline.valid() || here.replayed > here.durable) return errc::argument_invalid;
-    timeline_ = here.timeline;
-    durable_ = here.durable;
-    replayed_ = here.replayed;
+    if (!timeline.valid() || replayed > durable) return errc::argument_invalid;
+    timeline_ = timeline;
+    durable_ = durable;
+    replayed_ = replayed;
     placed_ = true;
     proceed();
     return errc::none;
@@ -225,11 +247,11 @@ inline errc wal_receiver::place(const placement& here) noexcept {
 inline errc wal_receiver::place_anew() noexcept {
     if (at_ != state::placing) return errc::not_now;
     timeline_ = server_timeline_;
-    begin_ = wal::segment_start(server_end_, segment_size_);
+    begin_ = counts_entries() ? aiondb::first_entry.as_position()
+                              : wal::segment_start(server_end_, segment_size_);
     placed_ = true;
-    const bool readable =
-        session_->server_version() >= 15 || options_.connection.dialect == dialect::aiondb;
-    if (!options_.slot.empty() && readable)
+    const bool readable = session_->server_version() >= 15 || counts_entries();
+    if (!options_.slot.empty() && !options_.temporary_slot && readable)
         ask(state::reading_slot, wire::read_replication_slot{options_.slot});
     else
         proceed();
@@ -239,7 +261,7 @@ inline errc wal_receiver::place_anew() noexcept {
 // Where the slot keeps WAL from; a slot that keeps none yet leaves the start where it was.
 inline std::optional<wal_receiver::event> wal_receiver::slot_found(const slot_read& slot) noexcept {
     if (slot.exists && slot.restart.valid()) {
-        begin_ = wal::segment_start(slot.restart, segment_size_);
+        begin_ = counts_entries() ? slot.restart : wal::segment_start(slot.restart, segment_size_);
         if (slot.restart_timeline.valid()) timeline_ = slot.restart_timeline;
     }
     return std::nullopt;
@@ -276,21 +298,37 @@ wal_receiver::history_heard(const history_read& history) noexcept {
     }
     const bool ours = history.timeline == timeline_;
     if (!ours) {
-        if (const errc code = parsed->objection(timeline_, position()); code != errc::none)
+        const lsn here = counts_entries() ? durable_ : position();
+        if (const errc code = parsed->objection(timeline_, here); code != errc::none) {
             drop(code);
-        return std::nullopt;
+            return std::nullopt;
+        }
+        if (!counts_entries()) return std::nullopt;
+        timeline_ = history.timeline; // nothing of the old one is streamed any more
     }
     known_history_ = timeline_;
     return event(history);
 }
 
 inline void wal_receiver::start() noexcept {
-    const lsn from = wal::segment_start(position(), segment_size_);
-    if (timeline_ == server_timeline_ && from > server_end_) {
+    const bool entries = counts_entries();
+    const lsn from = entries ? position() : wal::segment_start(position(), segment_size_);
+    if (timeline_ == server_timeline_ && (entries ? durable_ : from) > server_end_) {
         drop(errc::position_ahead);
         return;
     }
-    static_cast<void>(session_->resume(durable_, replayed_));
+    if (options_.temporary_slot && !slotted_) {
+        wire::create_replication_slot slot;
+        slot.name = options_.slot;
+        slot.temporary = slot.reserve_wal = true;
+        slotted_ = true;
+        ask(state::slotting, slot);
+        return;
+    }
+    if (entries)
+        static_cast<void>(session_->resume_entries({durable_.value}, {replayed_.value}));
+    else
+        static_cast<void>(session_->resume(durable_, replayed_));
     if (feedback_) session_->feedback(feedback_->xmin, feedback_->catalog_xmin);
     ask(state::starting, wire::start_replication{options_.slot, from, timeline_});
 }
@@ -301,18 +339,36 @@ inline void wal_receiver::ask(state next, const wire::command& command) noexcept
 }
 
 inline void wal_receiver::flushed(lsn end) noexcept {
-    if (session_) {
-        session_->flushed(end);
-        end = session_->acknowledged().flushed();
-    }
+    if (counts_entries()) return;
+    if (session_) session_->flushed(end);
+    flushed_to(end);
+}
+
+inline void wal_receiver::entries_flushed(aiondb::entry_lsn last) noexcept {
+    if (!counts_entries()) return;
+    if (session_) session_->entries_flushed(last);
+    flushed_to(last.as_position());
+}
+
+inline void wal_receiver::flushed_to(lsn end) noexcept {
+    if (session_) end = session_->acknowledged().flushed();
     if (end > durable_) durable_ = end;
 }
 
 inline void wal_receiver::applied(lsn end) noexcept {
-    if (session_) {
-        session_->applied(end);
-        end = session_->acknowledged().applied();
-    }
+    if (counts_entries()) return;
+    if (session_) session_->applied(end);
+    applied_to(end);
+}
+
+inline void wal_receiver::entries_applied(aiondb::entry_lsn last) noexcept {
+    if (!counts_entries()) return;
+    if (session_) session_->entries_applied(last);
+    applied_to(last.as_position());
+}
+
+inline void wal_receiver::applied_to(lsn end) noexcept {
+    if (session_) end = session_->acknowledged().applied();
     if (end > replayed_ && end <= durable_) replayed_ = end;
 }
 
@@ -337,7 +393,9 @@ inline void wal_receiver::leave() noexcept {
 
 inline void wal_receiver::drop(errc code) noexcept {
     reason_ = {code, session_ ? session_->eaten() : 0};
-    permanent_ = permanent_ || is_permanent(code);
+    // AionDB's replicas look again whether it is their cluster by now that answers.
+    const bool stranger = counts_entries() && code == errc::system_identifier_mismatch;
+    permanent_ = permanent_ || (is_permanent(code) && !stranger);
     clean_ = clean_ && code == errc::none;
     at_ = state::dropping;
 }

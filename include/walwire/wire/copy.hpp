@@ -14,8 +14,8 @@
 // size. Times are PostgreSQL's, in microseconds; nothing may depend on them. A WAL payload may
 // start and end anywhere, in the middle of a record and across a segment boundary.
 //
-// The same CopyData carries base backups, whose framing also lives here, because the framer must
-// know how much of a message is head and how much may pass through in runs.
+// The same CopyData carries base backups, which pass through in runs as they are: what stands in
+// them is backup/reader.hpp's business.
 //
 // Source of truth: the manual, "Streaming Replication Protocol"; walsender.c and walreceiver.c.
 #pragma once
@@ -36,6 +36,9 @@ inline constexpr std::size_t primary_status_size = 33;
 inline constexpr std::size_t standby_status_update_size = 34;
 inline constexpr std::size_t hot_standby_feedback_size = 25;
 inline constexpr std::size_t primary_status_request_size = 9;
+
+// AionDB's batch of entries, which is first byte 1: aiondb/message.hpp.
+inline constexpr std::size_t entry_batch_head_size = 21;
 
 // What a server puts into one message at most: 16 WAL pages.
 inline constexpr std::uint32_t wal_payload_max = 128 * 1024;
@@ -83,8 +86,8 @@ struct primary_status_request {
 enum class copy_content : std::uint8_t {
     whole,   // no division: every CopyData is a control message
     wal,     // 'w' streams behind its 25 bytes, all others are whole
-    archive, // BASE_BACKUP of 15 and later: 'd' streams behind its one byte, all others are whole
-    raw,     // BASE_BACKUP up to 14: nothing but body
+    entries, // AionDB's batches stream behind their 21 bytes, all others are whole
+    raw,     // nothing but body: base backups, and SQL's COPY
 };
 
 // The number of a CopyData's first bytes to gather before its body streams; `whole_copy_data` when
@@ -95,7 +98,8 @@ constexpr std::uint32_t copy_head_size(copy_content content, std::uint8_t first)
     switch (content) {
     case copy_content::wal:
         return first == 'w' ? static_cast<std::uint32_t>(wal_data_head_size) : whole_copy_data;
-    case copy_content::archive: return first == 'd' ? 1 : whole_copy_data;
+    case copy_content::entries:
+        return first == 1 ? static_cast<std::uint32_t>(entry_batch_head_size) : whole_copy_data;
     case copy_content::raw: return 0;
     case copy_content::whole: break;
     }
