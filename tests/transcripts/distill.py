@@ -2,14 +2,15 @@
 """Distils recorded conversations into the transcripts that stand in this folder.
 
     distill.py RECORDINGS OUT    writes OUT/pgNN/CASE.txt for the chosen recordings, checks each
-    distill.py --check DIR       decodes every transcript under DIR, compares sizes and checksums
+    distill.py --check DIR       decodes every transcript under DIR, compares sizes and checksums,
+                                 looks whether archives are as they should be
     distill.py --show FILE       prints a transcript's bytes as plain hex, one record a line
 
 RECORDINGS holds pgNN/CASE.txt or pgNN/CASE.txt.gz as a proxy between a real client and a real
 server wrote them: "C <hex>" and "S <hex>" for what each side sent, "# text" for remarks. README.md
-says which servers, and describes the format that this writes. Nothing of a conversation is lost:
-the decoder stands beside the encoder, and every file is decoded again and compared before it is
-kept.
+says which servers, and describes the format that this writes. Nothing of a conversation is lost,
+but for the bodies of files in base backups: the decoder stands beside the encoder, and every file
+is decoded again and compared before it is kept.
 """
 import gzip
 import os
@@ -20,10 +21,11 @@ import zlib
 
 VERSIONS = ('pg12', 'pg13', 'pg15', 'pg17', 'pg18')
 
-# What a physical replica meets: authentication, commands, streams, timelines, errors, shutdowns.
-GROUPS = 'abcef'
+# What a physical replica meets: authentication, commands, streams, timelines, base backups, errors,
+# shutdowns.
+GROUPS = 'abcdef'
 
-# Conversations that carry much WAL, the same WAL in every version: only these versions are kept.
+# Conversations that carry much, nearly the same in every version: only these versions are kept.
 LARGE = {
     'b05_timeline_history_3': ('pg12', 'pg18'),
     'b11_start_physical_slot': ('pg18',),
@@ -36,7 +38,34 @@ LARGE = {
     'c04_live_promotion': ('pg12', 'pg15', 'pg18'),
     'c05_pg_receivewal15_promotion': ('pg12',),
     'c05_pg_receivewal18_promotion': ('pg18',),
+    'd01_basebackup': ('pg12', 'pg13', 'pg15', 'pg18'),
+    'd03_basebackup_wal': ('pg12', 'pg18'),
+    'd04_basebackup_gzip': ('pg15',),
+    'd04_basebackup_gzip_full': (),
+    'd05_basebackup_lz4': (),
+    'd05_basebackup_lz4_full': ('pg17',),
+    'd06_basebackup_zstd': (),
+    'd06_basebackup_zstd_full': ('pg18',),
+    'd11_basebackup_errors_full': (),
+    'd12_checksum_failure': ('pg12', 'pg13', 'pg15', 'pg18'),
+    'd20_pg_basebackup15': ('pg12',),
+    'd20_pg_basebackup15.c2': ('pg15',),
+    'd20_pg_basebackup18': ('pg18',),
+    'd20_pg_basebackup18.c2': ('pg12', 'pg13', 'pg18'),
+    'd21_pg_basebackup15_server_gzip': (),
+    'd21_pg_basebackup18_server_gzip': ('pg17',),
+    'd30_full_for_incremental': (),
+    'd33_pg_basebackup18_incremental_full': (),
+    'd40_pg_basebackup18_default_cluster': (),
 }
+
+# Of a base backup's files these keep their bodies, and INCREMENTAL files their heads, which list
+# the blocks that follow. All other bodies are zeros, and the transcript's head says so.
+KEPT_FILES = ('backup_label', 'tablespace_map', 'PG_VERSION', 'pg_control')
+BLANK_FILES = ('bodies of files are zeros, but for those of %s and the heads of INCREMENTAL files'
+               % ', '.join(KEPT_FILES))
+BLANK_BASE = 'the compressed archive of the base directory is zeros'
+BLOCK = 512             # of a tar
 
 WIDTH = 100
 COPY_MIN = 8            # a shorter repetition reads better as itself
@@ -86,31 +115,34 @@ class Borders:
 
         The kind says how a message begins; 'more' goes on with CopyData.
         """
-        while data:
+        at = 0
+        while at < len(data):
             if self.left == 0:
-                typed, self.left = self.next_size(data)
-                self.kind = ('copy' if data[:1] == b'd' else 'typed') if typed else ''
+                typed, self.left = self.next_size(data[at:at + 8], len(data) - at)
+                self.kind = ('copy' if data[at:at + 1] == b'd' else 'typed') if typed else ''
                 kind = self.kind
             else:
                 kind = 'more' if self.kind == 'copy' else ''
-            piece, data = data[:self.left], data[self.left:]
+            piece = data[at:at + self.left]
+            at += len(piece)
             self.left -= len(piece)
             yield piece, kind
 
-    def next_size(self, data):
+    def next_size(self, data, rest):
+        """Whether a message begins here, and the size of it, or else of the rest."""
         if self.answers and self.typed and data[:1] in (b'S', b'N', b'G'):
             self.answers -= 1
             return False, 1
         if self.typed and len(data) >= 5:
             size = 1 + struct.unpack('!I', data[1:5])[0]
-            return (True, size) if size >= 5 else (False, len(data))
+            return (True, size) if size >= 5 else (False, rest)
         if not self.typed and len(data) >= 8:
             size, code = struct.unpack('!II', data[:8])
             if 8 <= size <= 10000:
                 self.typed = code not in (SSL, GSS, CANCEL)
                 self.asked = code in (SSL, GSS)
                 return False, size
-        return False, len(data)
+        return False, rest
 
 
 def lines_of(events):
@@ -125,6 +157,86 @@ def lines_of(events):
                 sides['C'].asked = False
                 sides['S'].answers += 1
             yield direction, piece, kind
+
+
+class Copies:
+    """The archives that a base backup consists of, as places in what the server said."""
+
+    def __init__(self, typed):
+        self.typed = typed      # 15 and later: the first byte of a CopyData says what it is
+        self.archives = []      # name, or nothing where there is none, and [(offset, size)]
+        self.places = []        # of the part that is open
+        self.begun = b''        # the first byte of a typed CopyData
+
+    def message(self, at, data, kind):
+        if kind == 'typed' and data[:1] == b'H' and not self.typed:
+            self.open(b'')
+        elif kind == 'copy' and self.typed:
+            self.begun = data[5:6]
+            if self.begun == b'n':
+                self.open(data[6:].split(b'\0')[0])
+            elif self.begun == b'm':
+                self.places = []
+            elif self.begun == b'd':
+                self.places.append((at + 6, len(data) - 6))
+        elif kind == 'copy':
+            self.places.append((at + 5, len(data) - 5))
+        elif kind == 'more' and self.begun in (b'', b'd'):
+            self.places.append((at, len(data)))
+
+    def open(self, name):
+        self.places = []
+        self.archives.append((name, self.places))
+
+
+def blanked(heads, events):
+    """The events with zeros for the bodies of files in their archives, and the head that says so.
+
+    The archives of tablespaces are small: where they are compressed they are kept as they are.
+    """
+    version = int(re.search(r'PostgreSQL (\d+)', '\n'.join(heads)).group(1))
+    said, copies = bytearray(), Copies(version >= 15)
+    for direction, data, kind in lines_of(events):
+        if direction == 'S':
+            copies.message(len(said), data, kind)
+            said += data
+    remark = None
+    for name, places in copies.archives:
+        archive = bytearray(b''.join(said[at:at + size] for at, size in places))
+        if archive[257:262] == b'ustar':
+            blank(archive)
+            remark = BLANK_FILES
+        elif name.startswith(b'base.tar.'):
+            archive = bytearray(len(archive))
+            remark = BLANK_BASE
+        for at, size in places:
+            said[at:at + size], archive = archive[:size], archive[size:]
+    out, at = [], 0
+    for direction, data in events:
+        size = len(data) if direction == 'S' else 0
+        out.append((direction, bytes(said[at:at + size]) if size else data))
+        at += size
+    return heads + [remark] if remark else heads, out
+
+
+def blank(tar):
+    """Puts zeros in place of the bodies of files."""
+    at = 0
+    while at + BLOCK <= len(tar) and tar[at]:
+        path = tar[at:at + 100].rstrip(b'\0').decode()
+        size = int(tar[at + 124:at + 136].rstrip(b' \0'), 8)
+        if sum(tar[at:at + BLOCK]) - sum(tar[at + 148:at + 156]) + 8 * 32 != int(
+                tar[at + 148:at + 156].rstrip(b' \0'), 8):
+            sys.exit('%s: no tar header' % path)
+        at += BLOCK
+        name = os.path.basename(path)
+        keep = size if name in KEPT_FILES else 0
+        if name.startswith('INCREMENTAL.'):
+            keep = 12 + 4 * struct.unpack('<I', tar[at + 4:at + 8])[0]
+        tar[at + keep:at + size] = bytes(size - keep)
+        at += (size + BLOCK - 1) // BLOCK * BLOCK
+    if any(tar[at:]):
+        sys.exit('something stands behind the end of an archive')
 
 
 class Encoder:
@@ -150,9 +262,13 @@ class Encoder:
         return words
 
     def copy_data(self, data, words):
-        """The fixed fields of the replication messages stand as words of their own."""
+        """The fixed fields of the replication messages stand as words of their own.
+
+        So does what begins the data of a backup, lest it hides that zeros follow.
+        """
         kind = data[5:6]
-        fields = {b'w': (8, 8, 8), b'k': (8, 8, 1), b'r': (8, 8, 8, 8, 1), b'h': (8, 4, 4, 4, 4)}
+        fields = {b'w': (8, 8, 8), b'k': (8, 8, 1), b'r': (8, 8, 8, 8, 1), b'h': (8, 4, 4, 4, 4),
+                  b'd': ()}
         if kind not in fields or len(data) < 6 + sum(fields[kind]):
             return 5
         words.append('"%s"' % kind.decode())
@@ -286,8 +402,8 @@ def say(said, quoted, word):
         said += word[:1].encode() + struct.pack('!I', int(word[2:]))
     elif word[0] == '@':
         distance, size = map(int, word[1:].split('+'))
-        for _ in range(size):
-            said.append(said[-distance])
+        piece = said[len(said) - distance:len(said) - distance + size]
+        said += (piece * (size // len(piece) + 1))[:size]
     elif '*' in word:
         byte, count = word.split('*')
         said += bytes.fromhex(byte) * int(count)
@@ -309,6 +425,8 @@ def distill(source, target):
             if case[0] not in GROUPS or version not in LARGE.get(case, VERSIONS):
                 continue
             heads, events = load_recording(path)
+            if case[0] == 'd':
+                heads, events = blanked(heads, events)
             text = encoded(heads, events)
             again, promised, sums = decoded(text)
             if again != events or promised != sums:
@@ -326,9 +444,13 @@ def check(folder):
             if not name.endswith('.txt'):
                 continue
             with open(os.path.join(root, name), encoding='ascii') as file:
-                _, promised, sums = decoded(file.read())
+                text = file.read()
+            events, promised, sums = decoded(text)
             if promised != sums:
                 sys.exit('%s: says "%s", holds "%s"' % (os.path.join(root, name), promised, sums))
+            heads = [line[2:] for line in text.split('\nC ', 1)[0].splitlines()]
+            if name.startswith('d') and blanked(heads, events)[1] != events:
+                sys.exit('%s: bodies of files are no zeros' % os.path.join(root, name))
             count += 1
     if not count:
         sys.exit('no transcripts under ' + folder)
