@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 #include <openssl/rsa.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <string>
@@ -132,6 +133,65 @@ TEST_CASE("PBKDF2 is RFC 7914's, and impossible counts fail") {
           errc::crypto_failed);
     CHECK(auth::pbkdf2_sha256(crypto, as_bytes("x"), as_bytes("salt"), 0x80000000, digest) ==
           errc::crypto_failed);
+}
+
+TEST_CASE("streamed digests are those of the standards, in however many pieces") {
+    // FIPS 180-2's examples, and of nothing.
+    struct vector {
+        auth::digest_algorithm algorithm;
+        std::string_view text;
+        std::string_view digest;
+    };
+    using enum auth::digest_algorithm;
+    constexpr std::string_view nothing = "";
+    const vector vectors[] = {
+        {sha224, "abc", "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"},
+        {sha224, nothing, "d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f"},
+        {sha256, "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {sha256, "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+        {sha256, nothing, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {sha384, "abc",
+         "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed"
+         "8086072ba1e7cc2358baeca134c825a7"},
+        {sha512, "abc",
+         "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+         "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"},
+    };
+    const auth::digests with = auth::openssl_digests();
+    REQUIRE(with.offered());
+    for (const vector& each : vectors) {
+        CAPTURE(each.digest);
+        for (std::size_t size = 1; size <= 64; ++size) {
+            auth::running_digest digest;
+            REQUIRE(digest.begin(with, each.algorithm) == errc::none);
+            for (bytes left = as_bytes(each.text); !left.empty();) {
+                const bytes piece = left.first(std::min(size, left.size()));
+                REQUIRE(digest.update(piece) == errc::none);
+                left = left.subspan(piece.size());
+            }
+            std::array<std::byte, auth::digest_size_max> room;
+            const auto out = mutable_bytes(room).first(auth::digest_size(each.algorithm));
+            REQUIRE(digest.finish(out) == errc::none);
+            CHECK(hex(out) == each.digest);
+        }
+    }
+}
+
+TEST_CASE("digests run side by side and may be given up") {
+    const auth::digests with = auth::openssl_digests();
+    auth::running_digest one, two, three;
+    REQUIRE(one.begin(with, auth::digest_algorithm::sha256) == errc::none);
+    REQUIRE(two.begin(with, auth::digest_algorithm::sha256) == errc::none);
+    REQUIRE(three.begin(with, auth::digest_algorithm::sha512) == errc::none);
+    CHECK(one.update(as_bytes("a")) == errc::none);
+    CHECK(two.update(as_bytes("b")) == errc::none);
+    CHECK(three.update(as_bytes("abandoned")) == errc::none);
+    auth::sha256_digest first, second;
+    CHECK(one.finish(first) == errc::none);
+    CHECK(two.finish(second) == errc::none);
+    CHECK(hex(first) == digest_of(as_bytes("a"), EVP_sha256()));
+    CHECK(hex(second) == digest_of(as_bytes("b"), EVP_sha256()));
 }
 
 TEST_CASE("random bytes are not the same twice") {

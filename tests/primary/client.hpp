@@ -240,6 +240,7 @@ class server {
 
     instant now{1'000'000, postgres_epoch};
     buffer said;
+    buffer uploaded; // manifests
 
   private:
     plan plan_;
@@ -254,7 +255,7 @@ class server {
             bool moved = false;
             while (const auto told = session_.poll(in, now)) {
                 moved = true;
-                events_ += std::visit(renders{}, *told) + '\n';
+                note(*told);
                 std::visit([this](const auto& each) { answer(each); }, *told);
                 if (plan_.writes) write();
             }
@@ -262,6 +263,17 @@ class server {
             if (plan_.writes) moved = write() || moved;
             if (!moved && in.size() == before) return;
         }
+    }
+    // The runs of one manifest are told as one.
+    void note(const primary::event& told) {
+        if (const auto* const run = std::get_if<primary::manifest_uploaded>(&told)) {
+            CHECK(!run->data.empty());
+            uploaded = uploaded + of(run->data);
+            return;
+        }
+        const bool ends = std::holds_alternative<primary::manifest_whole>(told);
+        if (ends) events_ += "uploaded " + std::to_string(uploaded.size()) + '\n';
+        events_ += std::visit(renders{}, told) + '\n';
     }
     // Whatever was given back is spoilt at once.
     bool lend() {

@@ -45,6 +45,13 @@ struct renders {
         return "h " + std::to_string(said.xmin);
     }
     std::string operator()(const primary::primary_status_request&) const { return "p"; }
+    std::string operator()(const primary::entry_status_update& said) const {
+        return "s " + std::to_string(said.written.value) + ' ' +
+               std::to_string(said.flushed.value) + ' ' + std::to_string(said.applied.value);
+    }
+    std::string operator()(const primary::entry_keepalive_reply& said) const {
+        return "alive " + std::to_string(said.sent_at);
+    }
     std::string operator()(const primary::tls_accepted& said) const {
         return said.direct ? "tls direct" : "tls";
     }
@@ -88,6 +95,11 @@ struct renders {
     std::string operator()(const primary::start_logical_replication&) const { return "logical"; }
     std::string operator()(const primary::base_backup&) const { return "backup"; }
     std::string operator()(const primary::upload_manifest&) const { return "upload"; }
+    std::string operator()(const primary::manifest_uploaded& said) const {
+        return "uploaded " + std::to_string(said.data.size());
+    }
+    std::string operator()(const primary::manifest_whole&) const { return "whole"; }
+    std::string operator()(const primary::manifest_abandoned&) const { return "abandoned"; }
     std::string operator()(const primary::sql& said) const {
         return "sql " + std::string(said.text);
     }

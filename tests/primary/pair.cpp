@@ -23,15 +23,18 @@ struct counts {
     std::uint64_t bytes = 0;
 };
 
-void happen(linked& world, prng& random, counts& seen) {
+// `scale` makes the log shorter, and cuts come sooner, in a life that goes from byte to byte.
+void happen(linked& world, prng& random, std::uint64_t scale, counts& seen) {
     switch (random.below(12)) {
     case 0:
     case 1:
-    case 2:
-        world.here.end = world.here.end + random.between(1, random.chance(1, 30) ? 200'000 : 5'000);
+    case 2: {
+        const std::uint64_t size = random.between(1, random.chance(1, 30) ? 200'000 : 5'000);
+        world.here.end = world.here.end + (size + scale - 1) / scale;
         break;
+    }
     case 3:
-        world.cut_after = random.below(8'000);
+        world.cut_after = random.below(8'000) / scale;
         world.cut_cleanly = random.chance(1, 2);
         ++seen.cuts;
         break;
@@ -63,12 +66,14 @@ std::string life(std::uint64_t seed, counts& seen) {
     chosen.report_each_flush = chosen.piece >= 1000 && random.chance(1, 2);
     linked world(chosen);
     world.here.version = random.chance(1, 4) ? "12.22" : "18.4";
-    world.here.end = lsn{0x500000} + random.below(5'000);
+    const std::uint64_t scale = chosen.piece < 100 ? 8 : 1;
+    world.here.end = lsn{0x500000} + random.below(5'000) / scale;
     world.here.lent_at_once = random.between(1, 200'000);
     if (chosen.piece >= 8192 && random.chance(1, 8)) // the end of a segment
         world.here.end = lsn{0x5ff000} + random.below(3000);
     const std::uint64_t events = random.between(1, 25);
-    for (std::uint64_t i = 0; i < events && world.wrong().empty(); ++i) happen(world, random, seen);
+    for (std::uint64_t i = 0; i < events && world.wrong().empty(); ++i)
+        happen(world, random, scale, seen);
     if (!world.wrong().empty()) return world.wrong();
     const bool settled = world.settled(10 * 60 * second);
     if (!world.wrong().empty()) return world.wrong();

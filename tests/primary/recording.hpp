@@ -42,7 +42,8 @@ struct recording {
     const support::transcript* text;
     std::vector<request> client;
     std::vector<spoken> server;
-    std::vector<std::string> asides; // why a message of the server's is not compared
+    std::vector<std::string>
+        asides; // why a message of the server's is not compared, or not as it is
     wire::startup_message startup{};
     std::size_t requests = 0; // for encryption
     bool server_left_first = false;
@@ -56,6 +57,14 @@ struct recording {
             if (pair->name == name) value = pair->value;
         return value;
     }
+    // All that the client uploaded, of manifests that it gave up too.
+    std::vector<std::byte> uploads() const {
+        std::vector<std::byte> all;
+        if (!first('G')) return all;
+        for (const request& each : client)
+            if (each.tag == 'd') all.insert(all.end(), each.body.begin(), each.body.end());
+        return all;
+    }
     // The body of the first message of this kind.
     std::optional<bytes> first(char tag) const {
         for (const spoken& each : server)
@@ -67,7 +76,10 @@ struct recording {
     void cut_client(std::size_t size);
     void cut_server();
     void put_aside(std::vector<std::size_t>& kept);
+    void cut_down(const spoken& said, std::vector<spoken>& into);
     void judge();
+
+    std::vector<std::vector<std::byte>> made_;
 };
 
 inline recording::recording(const support::transcript& from) : text(&from) {
@@ -163,12 +175,34 @@ inline void recording::put_aside(std::vector<std::size_t>& kept) {
         else if (ok && next != nullptr && next->tag == 'E')
             asides.push_back("AuthenticationOk before a refusal: a session is told who may come in "
                              "before it says so");
-        else
+        else if (each.tag == 'd' && each.body.empty())
+            asides.push_back(
+                "a message of an archive that has no byte of it: a session sends none");
+        else if (each.tag == 'd' && each.body.size() > 1 + backup::archive_message_size_max &&
+                 each.body[0] == std::byte{'d'}) {
+            asides.push_back(
+                "a message of a compressed archive beyond 32 KiB: a session cuts there");
+            cut_down(each, compared);
+        } else
             compared.push_back(each);
         in = in || each.tag == 'Z';
         kept.push_back(compared.size());
     }
     server = std::move(compared);
+}
+
+inline void recording::cut_down(const spoken& said, std::vector<spoken>& into) {
+    for (bytes rest = said.body.subspan(1); !rest.empty();) {
+        const bytes part = rest.first(std::min(rest.size(), backup::archive_message_size_max));
+        rest = rest.subspan(part.size());
+        std::vector<std::byte>& made = made_.emplace_back(wire::header_size + 1 + part.size());
+        writer out(made);
+        out.u8('d');
+        out.u32(static_cast<std::uint32_t>(wire::length_size + 1 + part.size()));
+        out.u8('d');
+        out.append(part);
+        into.push_back({'d', made, bytes(made).subspan(wire::header_size)});
+    }
 }
 
 inline void recording::judge() {
@@ -183,7 +217,6 @@ inline void recording::judge() {
         if (each.tag == 0 && each.whole[0] == std::byte{'G'}) reason = "GSSAPI encryption";
         if (each.tag == 'Z' && each.body[0] != std::byte{'I'})
             reason = "SQL in a transaction block: a session's is always idle";
-        if (each.tag == 'H' || each.tag == 'G') reason = "a base backup or a manifest";
     }
     for (std::size_t i = 0; i < client.size(); ++i) {
         if (client[i].tag != 'Q') continue;

@@ -17,10 +17,13 @@ using recorded_server::recording;
 
 namespace {
 
-std::vector<support::transcript> every() {
-    std::vector<support::transcript> all;
-    for (const std::string& name : support::transcripts())
-        all.push_back(support::transcript::load(name));
+const std::vector<support::transcript>& every() {
+    static const std::vector<support::transcript> all = [] {
+        std::vector<support::transcript> found;
+        for (const std::string& name : support::transcripts())
+            found.push_back(support::transcript::load(name));
+        return found;
+    }();
     return all;
 }
 
@@ -46,6 +49,7 @@ struct result_of_play {
     std::string difference; // the first one, or none
     std::string outcome;
     std::vector<std::string> said;
+    std::vector<std::byte> uploaded;
 };
 
 result_of_play play(const recording& played, std::size_t chunk, bool late) {
@@ -53,7 +57,7 @@ result_of_play play(const recording& played, std::size_t chunk, bool late) {
     plays.play();
     const int version = played.text->major_version();
     const std::vector<std::string> theirs = comparable(played.server, version);
-    result_of_play made{{}, plays.outcome(), comparable(plays.said(), version)};
+    result_of_play made{{}, plays.outcome(), comparable(plays.said(), version), plays.uploaded()};
     for (std::size_t i = 0; i < std::max(theirs.size(), made.said.size()); ++i) {
         const std::string a = i < theirs.size() ? theirs[i] : "(nothing)";
         const std::string b = i < made.said.size() ? made.said[i] : "(nothing)";
@@ -96,6 +100,10 @@ const listed not_compared{
       "pg15/e02_not_replication", "pg15/e04_no_role", "pg15/e05_no_database",
       "pg17/e02_not_replication", "pg17/e04_no_role", "pg17/e05_no_database",
       "pg18/e02_not_replication", "pg18/e04_no_role", "pg18/e05_no_database"}},
+    {"a message of a compressed archive beyond 32 KiB: a session cuts there",
+     {"pg17/d05_basebackup_lz4_full", "pg18/d06_basebackup_zstd_full"}},
+    {"a message of an archive that has no byte of it: a session sends none",
+     {"pg12/d03_basebackup_wal"}},
     {"a setting that changed during the connection: a session tells its settings once",
      {"pg15/c04_live_promotion", "pg18/c04_live_promotion", "pg18/c05_pg_receivewal18_promotion"}},
     {"the columns of a history that there is none of: a session describes a row only when it has "
@@ -155,23 +163,28 @@ TEST_CASE("what a primary says to every recorded client is what the recorded ser
         CHECK(whole.difference == "");
         CHECK(whole.outcome == expected_ending(each.name()));
         messages += whole.said.size();
+        CHECK(whole.uploaded == conversation.uploads());
         // Whether the server knew beforehand that the timeline ends makes no difference, but where
         // the client stops before it comes to that.
-        if (!conversation.first('c') || conversation.is("c06_")) continue;
+        if (!conversation.first('c') || conversation.first('H') || conversation.is("c06_"))
+            continue;
         ++endings;
         CHECK(play(conversation, SIZE_MAX, true).difference == "");
     }
     CHECK(set_aside == not_played);
     CHECK(parts == not_compared);
-    CHECK(played == 393);
-    CHECK(endings == 37);
-    CHECK(messages == 8175);
+    CHECK(played == 435);
+    CHECK(endings == 41);
+    CHECK(messages == 25058);
 }
 
 TEST_CASE("a client that comes byte by byte is told the same") {
     for (const support::transcript& each : every()) {
         const recording conversation(each);
         if (!conversation.reason.empty()) continue;
+        // What the client says of a backup is short, and much the same in all of them.
+        if (each.said(support::side::server).size() > 5'000'000 && !conversation.is("pg18/d"))
+            continue;
         CAPTURE(each.name());
         const result_of_play whole = play(conversation, SIZE_MAX, false);
         for (const std::size_t chunk : {std::size_t{1}, std::size_t{11}}) {

@@ -20,6 +20,7 @@
 #include <walwire/auth/openssl.hpp>
 #include <walwire/primary/session.hpp>
 
+#include "recorded_backup.hpp"
 #include "recording.hpp"
 
 namespace recorded_server {
@@ -80,6 +81,7 @@ class player {
         return all;
     }
     const std::string& outcome() const { return outcome_; }
+    const std::vector<std::byte>& uploaded() const { return uploaded_; }
     std::size_t left() const { return left_; }
 
   private:
@@ -151,6 +153,9 @@ class player {
     void prompt(std::size_t until) {
         const spoken& said = next();
         if (said.tag == 'N') note();
+        if (said.tag == 'N') return;
+        if (backup_.under_way())
+            return backup_.go_on([this](std::size_t i) { return next(i); }, [this] { refuse(); });
         if (said.tag == 'E') {
             const auto fields = *wire::parse_error_fields(said.body);
             const bool leaving = fields.message == primary::shutting_down.message;
@@ -238,6 +243,7 @@ class player {
     }
     // The clock of the recorded server when it said its next message of a stream.
     void tell_time() {
+        if (played_.first('H')) return; // what is copied then tells no time
         for (std::size_t i = 0; at() + i < played_.server.size(); ++i) {
             const spoken& said = next(i);
             if (said.tag != 'd') continue;
@@ -407,8 +413,22 @@ class player {
         }
     }
     void hear(const primary::start_logical_replication&) { refuse(); }
-    void hear(const primary::base_backup&) { refuse(); }
-    void hear(const primary::upload_manifest&) { refuse(); }
+    void hear(const primary::base_backup&) {
+        if (refused()) return;
+        backup_.begin([this](std::size_t i) { return next(i); }, [this] { collect(); });
+    }
+    void hear(const primary::upload_manifest&) {
+        if (!refused()) static_cast<void>(session_->accept_manifest());
+    }
+    void hear(const primary::manifest_uploaded& said) {
+        uploaded_.insert(uploaded_.end(), said.data.begin(), said.data.end());
+    }
+    void hear(const primary::manifest_whole&) {
+        if (next().tag == 'E')
+            refuse();
+        else
+            static_cast<void>(session_->complete());
+    }
     void hear(const primary::closed& said) {
         constexpr const char* causes[] = {"terminated", "cancel", "refused", "shut_down"};
         outcome_ = std::string("closed ") + causes[static_cast<int>(said.cause)];
@@ -424,13 +444,14 @@ class player {
     std::size_t chunk_;
     bool late_;
     auth::crypto crypto_;
-    std::vector<std::byte> stash_, out_, lent_, verifier_;
+    std::vector<std::byte> stash_, out_, lent_, verifier_, uploaded_;
     std::vector<wire::parameter> settings_;
     std::string version_;
     std::array<std::byte, 32> key_{}, mock_secret_{};
     auth::sha256_digest hash_{};
     auth::stored_secret secret_;
     std::optional<primary::session> session_;
+    backup_owner backup_{session_, played_.text->major_version()};
     instant now_{1'000'000, 0};
     timeline_id timeline_;
     std::vector<std::byte> said_;

@@ -201,6 +201,8 @@ TEST_CASE("every recorded answer is read as what it is") {
                 code = read_slot(row).code();
             } else if (first == "next_tli") {
                 code = read_next_timeline(row).code();
+            } else if (first == "spcoid") {
+                continue; // the backup's reader reads these
             } else if (row.size() == 1 || row.size() == 3) {
                 code = read_setting(row).code();
             } else {

@@ -292,6 +292,22 @@ class client {
             return;
         }
         flush_wal();
+        if (const auto* run = std::get_if<replica::copy_data>(&told)) {
+            if (run->begins) copied_.clear();
+            copied_ += as_text(run->data);
+            if (run->ends) events_ += "copied " + replayed::shown(copied_) + '\n';
+            return;
+        }
+        if (const auto* run = std::get_if<replica::entry_data>(&told)) {
+            if (run->begins) copied_.clear();
+            copied_ += as_text(run->data);
+            received.insert(received.end(), run->data.begin(), run->data.end());
+            if (!run->ends) return;
+            replica::entry_data whole = *run;
+            whole.data = as_bytes(copied_);
+            events_ += replayed::rendering(whole) + '\n';
+            return;
+        }
         events_ += replayed::rendering(told) + '\n';
     }
     void flush_wal() {
@@ -320,6 +336,7 @@ class client {
     std::string events_;
     std::size_t asked_to_ = 0;
     std::optional<std::pair<lsn, std::size_t>> joined_;
+    std::string copied_; // of the message that is being read
 };
 
 // What a client is told of the server's words: the same whole, byte by byte and cut in two
@@ -395,6 +412,11 @@ inline std::string words(bytes said) {
             text = text.substr(0, text.size() - 1) + "r " + replayed::shown(status.written) + ' ' +
                    replayed::shown(status.flushed) + ' ' + replayed::shown(status.applied) +
                    (status.reply_requested ? " reply" : "");
+        } else if (got.tag == 'd' && got.data[0] == std::byte{2}) {
+            const auto status = *aiondb::parse_standby_status_update(got.data);
+            text = text.substr(0, text.size() - 1) + "s " + std::to_string(status.written.value) +
+                   ' ' + std::to_string(status.flushed.value) + ' ' +
+                   std::to_string(status.applied.value);
         } else if (got.tag == 'd') {
             text = text.substr(0, text.size() - 1) + "h";
         }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -133,7 +134,10 @@ inline script read_script(const support::transcript& recorded) {
                 if (at != std::string_view::npos) made.nonce = first.substr(at + 3);
             }
             break;
-        case 'f': made.reason = "the client fails its copy"; break;
+        case 'f':
+            if (!std::holds_alternative<wire::upload_manifest>(made.commands.back()))
+                made.reason = "the client fails its stream";
+            break;
         case 'P':
         case 'S': made.reason = "the extended query protocol"; break;
         default: break;
@@ -222,11 +226,30 @@ struct renderer {
     std::string operator()(const replica::data_row& e) const {
         return "row " + std::to_string(e.size());
     }
+    std::string operator()(const replica::copy_out_started& e) const {
+        return "copy_out of " + std::to_string(e.format.columns);
+    }
+    std::string operator()(const replica::copy_data& e) const {
+        return std::string("copied ") + (e.begins ? "[" : "") + shown(as_text(e.data)) +
+               (e.ends ? "]" : "");
+    }
+    std::string operator()(const replica::copy_out_ended&) const { return "copy_out_ended"; }
+    std::string operator()(const replica::copy_in_started& e) const {
+        return "copy_in of " + std::to_string(e.format.columns);
+    }
     std::string operator()(const replica::streaming_started& e) const {
         return "streaming from " + shown(e.start);
     }
     std::string operator()(const replica::wal_data& e) const {
         return "wal " + shown(e.start) + "+" + std::to_string(e.data.size());
+    }
+    std::string operator()(const replica::entry_data& e) const {
+        return "entries " + std::to_string(e.first.value) + " to " + std::to_string(e.last.value) +
+               " of " + std::to_string(e.data.size()) + " bytes";
+    }
+    std::string operator()(const replica::entry_keepalive& e) const {
+        return "entry_keepalive " + std::to_string(e.end.value) +
+               (e.reply_requested ? " reply" : "");
     }
     std::string operator()(const replica::primary_keepalive& e) const {
         return std::string("keepalive ") + shown(e.server_end) +
@@ -270,8 +293,10 @@ inline std::string rendering(const replica::event& told) {
 class player {
   public:
     explicit player(const script& played)
-        : script_(played), crypto_(crypto_with(played.nonce)), stash_(stash_size), out_(out_size),
-          session_(with_crypto(played.options), {stash_, out_}) {}
+        : script_(played), crypto_(crypto_with(played.nonce)),
+          room_(std::make_unique_for_overwrite<std::byte[]>(stash_size + out_size)),
+          session_(with_crypto(played.options),
+                   {{room_.get(), stash_size}, {room_.get() + stash_size, out_size}}) {}
 
     replica::session& session() { return session_; }
 
@@ -300,7 +325,7 @@ class player {
     std::size_t left() const { return left_; }
     std::size_t endings() const { return endings_; }
     std::size_t told() const { return told_; }
-    const std::vector<std::byte>& wal() const { return wal_; }
+    bool gap() const { return gap_; }
 
   private:
     bool asking() const {
@@ -331,7 +356,8 @@ class player {
             if (run->begins) flush_wal();
             if (!run_) run_ = *run;
             run_size_ += run->data.size();
-            wal_.insert(wal_.end(), run->data.begin(), run->data.end());
+            gap_ = gap_ || run->start != wal_;
+            wal_ = run->start + run->data.size();
             if (run->ends) flush_wal();
             return;
         }
@@ -341,6 +367,8 @@ class player {
             return;
         }
         flush_parameters();
+        if (const auto* stream = std::get_if<replica::streaming_started>(&told))
+            wal_ = stream->start;
         if (std::holds_alternative<replica::closed>(told) ||
             std::holds_alternative<replica::failed>(told))
             ++endings_;
@@ -386,14 +414,14 @@ class player {
 
     const script& script_;
     auth::crypto crypto_;
-    std::vector<std::byte> stash_;
-    std::vector<std::byte> out_;
+    std::unique_ptr<std::byte[]> room_; // not filled, as thousands of players are made
     replica::session session_;
     instant now_{1000, 0};
     std::size_t next_ = 0;
     std::string events_;
     std::vector<std::byte> said_;
-    std::vector<std::byte> wal_;
+    lsn wal_; // up to where it came
+    bool gap_ = false;
     std::optional<replica::wal_data> run_;
     std::size_t run_size_ = 0;
     std::size_t parameters_ = 0;

@@ -234,8 +234,7 @@ class linked {
     }
     void hear(const replica::wal_data& said) {
         if (said.start != next_) fail("WAL is not contiguous");
-        for (std::size_t i = 0; i < said.data.size(); ++i)
-            if (said.data[i] != world::byte_at(said.start + i)) return fail("WAL is not what was");
+        if (!is_log(said.start, said.data)) return fail("WAL is not what was");
         next_ = said.start + said.data.size();
         if (next_ > here.end) fail("WAL comes that nobody wrote");
         if (flushes) flush();

@@ -21,7 +21,9 @@
 #include <walwire/wal/history.hpp>
 #include <walwire/wal/segment.hpp>
 
+#include "support/log.hpp"
 #include "support/prng.hpp"
+#include "support/wire_buffer.hpp"
 
 namespace support {
 
@@ -38,13 +40,6 @@ struct world {
     std::map<std::uint32_t, lsn> switch_points;     // where a timeline was left
     std::map<std::string, lsn> slots;
     std::size_t lent_at_once = 300'000;
-
-    // The byte of the log at a position, on every timeline: it tells a gap, a repetition, a shift.
-    static std::byte byte_at(lsn at) {
-        std::uint64_t mixed = at.value * 0x9e3779b97f4a7c15;
-        mixed ^= mixed >> 29;
-        return static_cast<std::byte>(mixed >> 17);
-    }
 
     void promote() {
         const std::string parent = histories[timeline.value];
@@ -74,6 +69,7 @@ class served {
     bool answers = true;              // commands; a test that does not want that answers by itself
     std::vector<primary::event> told; // the first ones
     std::optional<primary::event> last;
+    std::vector<std::byte> uploaded; // manifests
 
     primary::session& session() { return *session_; }
 
@@ -99,8 +95,8 @@ class served {
         if (next >= end) return;
         const std::size_t size =
             std::min<std::uint64_t>(end - next, std::max<std::size_t>(1, world_.lent_at_once));
-        lent_.resize(size);
-        for (std::size_t i = 0; i < size; ++i) lent_[i] = world::byte_at(next + i);
+        lent_.clear();
+        append_log(lent_, next, size);
         static_cast<void>(session_->send(lent_));
     }
 
@@ -145,6 +141,11 @@ class served {
         session_->complete();
     }
     void answer(const primary::sql&) { session_->refuse(primary::sql_refused); }
+    void answer(const primary::upload_manifest&) { session_->accept_manifest(); }
+    void answer(const primary::manifest_uploaded& said) {
+        uploaded.insert(uploaded.end(), said.data.begin(), said.data.end());
+    }
+    void answer(const primary::manifest_whole&) { session_->complete(); }
     void answer(const primary::start_replication& said) {
         timeline_ = said.timeline.value_or(world_.timeline);
         ended_ = false;
@@ -174,33 +175,6 @@ class served {
     timeline_id timeline_;
     bool ended_ = false;
     std::optional<primary::session> session_;
-};
-
-// Bytes on their way in one direction.
-class wire_buffer {
-  public:
-    void push(bytes data) { data_.insert(data_.end(), data.begin(), data.end()); }
-    // The next piece, at most `most` of it, in memory of its own.
-    std::vector<std::byte> pull(std::size_t most) {
-        const bytes next = bytes(data_).subspan(taken_, std::min(most, size()));
-        std::vector<std::byte> piece(next.begin(), next.end());
-        taken_ += piece.size();
-        if (taken_ > data_.size() / 2) {
-            data_.erase(data_.begin(), data_.begin() + static_cast<long>(taken_));
-            taken_ = 0;
-        }
-        return piece;
-    }
-    bool empty() const { return size() == 0; }
-    std::size_t size() const { return data_.size() - taken_; }
-    void clear() {
-        data_.clear();
-        taken_ = 0;
-    }
-
-  private:
-    std::vector<std::byte> data_;
-    std::size_t taken_ = 0;
 };
 
 // One end of the link: a machine, the input that it has left, and what it says.

@@ -20,7 +20,7 @@ using spelled::hex;
 
 namespace {
 
-constexpr copy_content contents[] = {copy_content::whole, copy_content::wal, copy_content::archive,
+constexpr copy_content contents[] = {copy_content::whole, copy_content::wal, copy_content::entries,
                                      copy_content::raw};
 
 buffer message(char tag, const buffer& body) {
@@ -154,7 +154,8 @@ std::string expected(const std::vector<sent>& messages, const framing& rule) {
             if (rule.content == copy_content::raw) head = 0;
             if (rule.content == copy_content::wal && each.body[0] == std::byte{'w'} && size > 25)
                 head = 25;
-            if (rule.content == copy_content::archive && each.body[0] == std::byte{'d'}) head = 1;
+            if (rule.content == copy_content::entries && each.body[0] == std::byte{1} && size > 21)
+                head = 21;
         }
         const bytes body = each.body;
         const std::string place = " " + std::to_string(static_cast<unsigned char>(each.tag)) +
@@ -179,10 +180,10 @@ std::vector<sent> random_messages(support::prng& random, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
         sent each{static_cast<char>(random.below(256)), {}};
         if (random.chance(2, 3)) each.tag = 'd';
-        std::size_t size = random.chance(1, 3) ? random.between(24, 27) : random.below(120);
+        std::size_t size = random.chance(1, 3) ? random.between(20, 27) : random.below(120);
         each.body.resize(size);
         random.fill(each.body);
-        if (size > 0) each.body[0] = std::byte("wdk"[random.below(3)]);
+        if (size > 0) each.body[0] = std::byte("wdk\1\3"[random.below(5)]);
         messages.push_back(std::move(each));
     }
     return messages;
@@ -244,8 +245,8 @@ TEST_CASE("the example of the header's picture is cut as it says") {
 
 TEST_CASE("CopyData around the size of its head, in every content") {
     for (const copy_content content : contents) {
-        for (const std::size_t size : {0u, 1u, 2u, 24u, 25u, 26u, 27u}) {
-            for (const char first : {'w', 'd', 'k'}) {
+        for (const std::size_t size : {0u, 1u, 2u, 20u, 21u, 22u, 24u, 25u, 26u, 27u}) {
+            for (const char first : {'w', 'd', 'k', '\1', '\3'}) {
                 CAPTURE(static_cast<int>(content));
                 CAPTURE(size);
                 CAPTURE(first);
@@ -273,10 +274,16 @@ TEST_CASE("a CopyData of exactly its head is a message, and one byte more is a h
     CHECK(more.kind == piece_kind::head);
     CHECK(more.left == 1);
     CHECK(more.data.size() == 25);
-    CHECK(first(message('d', hex("'d'")), copy_content::archive).kind == piece_kind::message);
-    const piece archive = first(message('d', hex("'d' 00")), copy_content::archive);
-    CHECK(archive.kind == piece_kind::head);
-    CHECK(archive.data.size() == 1);
+    const buffer batch = hex("01") + filled(20);
+    CHECK(first(message('d', batch), copy_content::entries).kind == piece_kind::message);
+    const piece entries = first(message('d', batch + filled(1)), copy_content::entries);
+    CHECK(entries.kind == piece_kind::head);
+    CHECK(entries.left == 1);
+    CHECK(entries.data.size() == 21);
+    // Each content has its own first byte.
+    CHECK(first(message('d', hex("'w'") + filled(24)), copy_content::entries).kind ==
+          piece_kind::message);
+    CHECK(first(message('d', batch + filled(4)), copy_content::wal).kind == piece_kind::message);
     CHECK(first(message('d', {}), copy_content::raw).kind == piece_kind::message);
     const piece raw = first(message('d', filled(1)), copy_content::raw);
     CHECK(raw.kind == piece_kind::head);
@@ -471,7 +478,8 @@ TEST_CASE("a stream that ends anywhere leaves the framer waiting, and it says so
 TEST_CASE("with any byte flipped the pieces are still the same however the stream is cut") {
     support::prng random(11);
     const buffer stream = stream_of(random_messages(random, 3));
-    for (const copy_content content : {copy_content::wal, copy_content::raw}) {
+    for (const copy_content content :
+         {copy_content::wal, copy_content::entries, copy_content::raw}) {
         std::size_t tried = 0;
         for (std::size_t at = 0; at < stream.size(); ++at) {
             for (const int bit : {0, 5}) {
