@@ -50,6 +50,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         check(copy_head_size(copy_content::raw, first) == 0, "nothing but body");
         const std::uint32_t wal = copy_head_size(copy_content::wal, first);
         check(wal == (first == 'w' ? wal_data_head_size : whole_copy_data), "only WAL streams");
+        const std::uint32_t entries = copy_head_size(copy_content::entries, first);
+        check(entries == (first == 1 ? entry_batch_head_size : whole_copy_data),
+              "only batches stream");
     }
     look_at(content, parse_wal_data_head(content), wal_data_head_size, sizes::at_least,
             [&](writer& out, const wal_data_head& head) {

@@ -73,9 +73,9 @@ std::vector<found> simple_reading(const task& given) {
             } else if (after.empty()) {
                 break; // the first byte decides
             } else {
-                const bool wal = given.rule.content == copy_content::wal;
-                const std::uint64_t head = wal ? 25 : 1;
-                if (std::to_integer<char>(after[0]) == (wal ? 'w' : 'd') && size >= head) {
+                const bool entries = given.rule.content == copy_content::entries;
+                const std::uint64_t head = entries ? 21 : 25;
+                if (after[0] == (entries ? std::byte{1} : std::byte{'w'}) && size >= head) {
                     front = head;
                     bounded = false;
                 }

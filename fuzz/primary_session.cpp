@@ -15,25 +15,12 @@
 #include <walwire/primary/session.hpp>
 
 #include "support/check.hpp"
+#include "support/toy_crypto.hpp"
 
 using namespace walwire;
 
 namespace {
 
-// Digests that are quick and repeatable instead of secure: every SCRAM proof is right.
-bool fill(mutable_bytes out, unsigned seed) noexcept {
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(seed * 31 + i * 7);
-    return true;
-}
-const auth::crypto quick{
-    nullptr,
-    [](void*, mutable_bytes out) noexcept { return fill(out, 1); },
-    [](void*, auth::parts, auth::md5_digest& out) noexcept { return fill(out, 2); },
-    [](void*, auth::parts, auth::sha256_digest& out) noexcept { return fill(out, 3); },
-    [](void*, bytes, auth::parts, auth::sha256_digest& out) noexcept { return fill(out, 4); },
-    [](void*, bytes, bytes, std::uint32_t, auth::sha256_digest& out) noexcept {
-        return fill(out, 5);
-    }};
 constexpr std::array<std::byte, 32> key{std::byte{1}};
 constexpr std::string_view versions[] = {"12.22", "15.20", "17.10", "18.4"};
 constexpr std::string_view history = "1\t0/1004000\tno recovery target specified\n";
@@ -44,7 +31,7 @@ primary::options options_for(std::uint8_t choice) {
     made.server_version = versions[choice & 3];
     made.cancel_key = key;
     made.mock_secret = key;
-    made.crypto = &quick;
+    made.crypto = &toy::credulous;
     made.tls = (choice & 16) != 0 ? primary::encryption::offered : primary::encryption::off;
     made.direct_tls = (choice & 16) != 0;
     made.limits.message_size_max = 1000;
@@ -197,11 +184,13 @@ class run {
             check(endings_ == 0, "nothing is told after the end");
             if (const auto* tls = std::get_if<primary::tls_accepted>(&*told))
                 if (tls->direct) in = in.subspan(1), handshake_ = 1;
-            events_ += '<' + std::to_string(told->index()) + '>';
+            // The runs of a manifest follow the chunks, its bytes do not.
+            if (!std::holds_alternative<primary::manifest_uploaded>(*told))
+                events_ += '<' + std::to_string(told->index()) + '>';
             write();
             std::visit([this](const auto& said) { hear(said); }, *told);
         }
-        const bool lent = lend();
+        const bool lent = lend() || back_up();
         return write() || lent || told;
     }
 
@@ -233,6 +222,44 @@ class run {
         return true;
     }
 
+    // One call of a backup.
+    bool back_up() {
+        if (session_.over() || session_.at() <= wire::phase::idle) backup_step_ = 0;
+        if (backup_step_ == 0 || (lent_backup_ && !session_.wants_backup())) {
+            // In the midst of what is lent, which is given back at once.
+            if (backup_step_ == 0 || !backup_fails_) return false;
+            write();
+            refuse();
+            lent_backup_.reset();
+            backup_step_ = 0;
+            return true;
+        }
+        lent_backup_.reset();
+        switch (backup_step_++) {
+        case 1: took(session_.begin_archive({7, {}}, "/t")); break;
+        case 2: lend_backup(40'000); break;
+        case 3: took(session_.report_progress(1)); break;
+        case 4: took(session_.begin_archive({})); break;
+        case 5: lend_backup(1); break;
+        case 6:
+            if (manifest_) took(session_.begin_manifest());
+            break;
+        case 7:
+            if (manifest_) lend_backup(100);
+            break;
+        default:
+            took(session_.end_backup({ends, timeline_id{2}}));
+            check(!session_.wants_backup(), "nothing is wanted any more");
+            backup_step_ = 0;
+        }
+        return true;
+    }
+    void lend_backup(std::size_t size) {
+        check(session_.wants_backup(), "bytes are wanted");
+        lent_backup_ = std::make_unique<std::byte[]>(size);
+        took(session_.send_backup({lent_backup_.get(), size}));
+    }
+
     void hear(const primary::tls_accepted&) {
         check(session_.secured(key) == errc::none, "secured");
         witness_.secured();
@@ -254,7 +281,7 @@ class run {
     static std::string made_verifier() {
         std::array<std::byte, 256> room;
         writer text(room);
-        auth::put_verifier(text, *auth::make_verifier(quick, "secret", key, 1));
+        auth::put_verifier(text, *auth::make_verifier(toy::credulous, "secret", key, 1));
         return std::string(as_text(text.written()));
     }
 
@@ -299,8 +326,36 @@ class run {
         took(session_.end_results());
     }
     void hear(const primary::start_logical_replication&) { refuse(); }
-    void hear(const primary::base_backup&) { refuse(); }
-    void hear(const primary::upload_manifest&) { refuse(); }
+    void hear(const primary::base_backup& said) {
+        if (said.label.size() % 3 == 0) return refuse();
+        backup_fails_ = said.label.size() % 3 == 1;
+        manifest_ = said.manifest != wire::backup_manifest::no;
+        bound_ += 32;
+        backup::tablespace other;
+        other.oid = 7;
+        other.path = "/t";
+        if (said.progress) other.size = 40;
+        took(session_.begin_backup({begins, timeline_id{1}}));
+        took(session_.list(other));
+        took(session_.list({}));
+        backup_step_ = 1;
+    }
+    void hear(const primary::upload_manifest&) {
+        uploaded_ = 0;
+        took(session_.accept_manifest());
+        if ((choice_ & 32) != 0) refuse();
+    }
+    void hear(const primary::manifest_uploaded& said) {
+        check(!said.data.empty(), "a run is of some bytes");
+        uploaded_ += said.data.size();
+        events_ += as_text(said.data);
+    }
+    void hear(const primary::manifest_whole&) {
+        if (uploaded_ % 2 == 0)
+            took(session_.complete());
+        else
+            refuse();
+    }
     void hear(const primary::standby_status_update& said) {
         const auto& told = session_.progress();
         check(told.applied() <= told.flushed() && told.flushed() <= told.written() &&
@@ -336,6 +391,11 @@ class run {
     auth::stored_secret secret_;
     std::unique_ptr<std::byte[]> lent_;
     std::unique_ptr<std::string> lent_history_;
+    std::unique_ptr<std::byte[]> lent_backup_;
+    std::size_t backup_step_ = 0;
+    std::size_t uploaded_ = 0;
+    bool backup_fails_ = false;
+    bool manifest_ = false;
     bytes whole_;
     std::size_t handshake_ = 0; // bytes of it, which the session does not eat
     std::size_t packet_at_ = 0;

@@ -13,25 +13,11 @@
 #include <walwire/replica/session.hpp>
 
 #include "support/check.hpp"
+#include "support/toy_crypto.hpp"
 
 using namespace walwire;
 
 namespace {
-
-// Digests that are quick and repeatable instead of secure: the exchanges' shape is what is tried.
-bool fill(mutable_bytes out, unsigned seed) noexcept {
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(seed * 31 + i * 7);
-    return true;
-}
-const auth::crypto quick{
-    nullptr,
-    [](void*, mutable_bytes out) noexcept { return fill(out, 1); },
-    [](void*, auth::parts, auth::md5_digest& out) noexcept { return fill(out, 2); },
-    [](void*, auth::parts, auth::sha256_digest& out) noexcept { return fill(out, 3); },
-    [](void*, bytes, auth::parts, auth::sha256_digest& out) noexcept { return fill(out, 4); },
-    [](void*, bytes, bytes, std::uint32_t, auth::sha256_digest& out) noexcept {
-        return fill(out, 5);
-    }};
 
 struct seen {
     std::string events;
@@ -42,7 +28,7 @@ struct seen {
 replica::options options_for(std::uint8_t choice) {
     replica::options made;
     made.user = "u";
-    made.crypto = &quick;
+    made.crypto = &toy::credulous;
     made.cleartext_without_tls = (choice & 1) != 0;
     made.tls = (choice & 2) != 0 ? replica::encryption::offered : replica::encryption::off;
     made.gss = (choice & 4) != 0 ? replica::encryption::offered : replica::encryption::off;
