@@ -75,7 +75,7 @@ class machine {
         case step::take_backup:
             check(!data_.wal, "a backup is taken into an empty directory");
             data_.wal = whole || what % 2 == 0;
-            data_.backup = whole ? static_cast<std::uint8_t>(1 + what / 64) : 0;
+            data_.backup = static_cast<std::uint8_t>(whole ? 1 + what / 64 : 0);
             break;
         case step::write_timeline:
             if (whole) data_.timeline = it_->timeline().value;

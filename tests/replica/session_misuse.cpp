@@ -239,8 +239,7 @@ TEST_CASE("commands that a session does not have, or its server, are refused and
         wire::command command;
         errc code;
     } refused[] = {
-        {wire::base_backup{}, errc::argument_invalid},
-        {wire::upload_manifest{}, errc::argument_invalid},
+        {wire::upload_manifest{}, errc::unsupported_version},
         {wire::start_logical_replication{"s", start, {}}, errc::argument_invalid},
         {wire::read_replication_slot{"s"}, errc::unsupported_version},
         {wire::drop_replication_slot{"No Slot"}, errc::name_invalid},

@@ -11,6 +11,8 @@
 
 #include <walwire/replica/wal_receiver.hpp>
 
+#include "demo_backup.hpp"
+#include "demo_entries.hpp"
 #include "demo_log.hpp"
 #include "demo_primary.hpp"
 #include "failure.hpp"
@@ -32,7 +34,6 @@ constexpr lsn log_start{0x1000000};
 class demonstration {
   public:
     explicit demonstration(const demo_arguments& given)
-
         : seed_(given.seed), random_(given.seed), size_(given.size), log_(given.seed, log_start),
           primary_(log_, system_identifier), disk_(static_cast<std::size_t>(given.size)),
           replica_(configure(given), {stash_, out_}) {
@@ -43,6 +44,7 @@ class demonstration {
 
     void run() {
         const std::int64_t began = now().steady;
+        backup_ = take_demo_backup({system_identifier, {1}, log_start, dialect::postgres}, random_);
         while (!replica_.over()) {
             interrupted_by(signals_.take());
             write_log();
@@ -195,6 +197,8 @@ class demonstration {
             std::printf("  %-12s %-14s %s\n", what, value.c_str(), remark);
         };
         std::printf("Both ends of the protocol in one process, and every byte compared:\n\n");
+        row("backup", size_text(static_cast<double>(backup_.bytes)),
+            "verified against its manifest; a first attempt was cut off");
         row("log", size_text(static_cast<double>(size_)), "as the primary wrote it");
         row("received", size_text(static_cast<double>(received_)),
             "some of it twice: the same bytes");
@@ -206,7 +210,7 @@ class demonstration {
         row("seed", std::to_string(seed_), "decided where: --seed repeats it");
         row("throughput", size_text(static_cast<double>(received_) / seconds) + "/s",
             "made, served, received and kept, on one thread");
-        std::printf("\n%s of WAL are the same at both ends.\n",
+        std::printf("\n%s of WAL are the same at both ends.\n\n",
                     size_text(static_cast<double>(size_)).c_str());
     }
 
@@ -214,6 +218,7 @@ class demonstration {
     std::uint64_t seed_;
     std::mt19937_64 random_;
     std::uint64_t size_;
+    demo_backup_figures backup_;
     demo_log log_;
     demo_primary primary_;
     std::vector<std::byte> disk_; // the replica's
@@ -235,6 +240,7 @@ class demonstration {
 
 void demo(const demo_arguments& given) {
     demonstration(given).run();
+    demo_entries(given);
 }
 
 } // namespace posix

@@ -76,12 +76,12 @@ void ask(link& line, const walwire::wire::command& command, std::string_view tol
 } // namespace
 
 void identify(const identify_arguments& given) {
-    link line(given.conninfo);
+    link line(given.conninfo, given.dialect);
     for (const std::string& note : line.notes()) say(note);
-    ask(line, walwire::wire::identify_system{}, {}, [](const replica::event& told) {
+    ask(line, walwire::wire::identify_system{}, {}, [&](const replica::event& told) {
         const auto* system = std::get_if<replica::system_identified>(&told);
         if (system == nullptr) return;
-        const std::string position(std::string_view(to_text(system->end)));
+        const std::string position(std::string_view(to_text(system->end, given.dialect)));
         std::printf("system identifier  %" PRIu64 "\ntimeline           %" PRIu32
                     "\nposition           %s\ndatabase           %s\n",
                     system->system_identifier, system->timeline.value, position.c_str(),

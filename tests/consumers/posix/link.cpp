@@ -18,10 +18,12 @@ walwire::conninfo parse(const std::string& text, std::vector<char>& storage) {
 }
 
 walwire::replica::connection_options configure(const walwire::conninfo& info,
-                                               const walwire::auth::crypto& crypto) {
+                                               const walwire::auth::crypto& crypto,
+                                               walwire::dialect spoken) {
     const auto made = walwire::replica::from_conninfo(info, &crypto);
     if (!made) throw failure("require_auth: " + std::string(walwire::text(made.code())));
     walwire::replica::connection_options options = *made;
+    options.first.dialect = spoken;
     options.first.gss = walwire::replica::encryption::off;
     if (options.first.application_name.empty()) options.first.application_name = "walwire";
     return options;
@@ -29,9 +31,9 @@ walwire::replica::connection_options configure(const walwire::conninfo& info,
 
 } // namespace
 
-link::link(const std::string& text)
+link::link(const std::string& text, walwire::dialect spoken)
     : info_(parse(text, storage_)), certificates_(info_), crypto_(walwire::auth::openssl()),
-      options_(configure(info_, crypto_)), password_(find_password(info_, notes_)) {}
+      options_(configure(info_, crypto_, spoken)), password_(find_password(info_, notes_)) {}
 
 link::~link() {
     if (password_) walwire::wipe(std::as_writable_bytes(std::span(*password_)));

@@ -14,6 +14,7 @@
 
 #include <walwire/auth/openssl.hpp>
 #include <walwire/conninfo.hpp>
+#include <walwire/dialect.hpp>
 #include <walwire/replica/from_conninfo.hpp>
 
 #include "failure.hpp"
@@ -31,7 +32,7 @@ inline constexpr std::size_t read_size = 64 * 1024;
 class link {
   public:
     // Throws failure for a connection string, certificate or password file that cannot be used.
-    explicit link(const std::string& text);
+    explicit link(const std::string& text, walwire::dialect spoken = walwire::dialect::postgres);
     link(const link&) = delete;
     link& operator=(const link&) = delete;
 

@@ -10,6 +10,8 @@
 #include <walwire/version.hpp>
 
 #include "arguments.hpp"
+#include "backup.hpp"
+#include "combine.hpp"
 #include "demo.hpp"
 #include "failure.hpp"
 #include "identify.hpp"
@@ -20,7 +22,7 @@
 namespace {
 
 constexpr const char* usage =
-    R"(walwire speaks PostgreSQL's replication protocol.
+    R"(walwire speaks PostgreSQL's replication protocol, and AionDB's dialect of it.
 
   walwire demo [--size MIB] [--seed N]             both ends in one process, without a server
   walwire receive -d CONNINFO -D DIR [option...]   follow a server and keep its WAL in DIR
@@ -28,10 +30,29 @@ constexpr const char* usage =
           --create-slot          create it first; without -D, do only that
           --if-not-exists        and do not mind if it is there
       -s, --status-interval SEC  report at least this often (10; 0: only when asked)
-      -E, --endpos LSN           stop when WAL up to LSN is there
+      -E, --endpos LSN           stop when WAL up to LSN is there (AionDB: the entry)
           --synchronous          sync and report each piece at once
       -n, --no-loop              give up at the first failure
           --metrics FILE         keep figures for Prometheus in FILE
+      -v, --verbose              say more
+  walwire backup -d CONNINFO -D DIR [option...]    copy a server into DIR, and verify the copy
+      -F, --format FORMAT        plain: files as the server has them; tar: archives
+      -X, --wal-method METHOD    the WAL that it needs: none, fetch or stream (stream)
+          --no-slot              stream it without a temporary slot
+      -c, --checkpoint MODE      fast or spread (spread)
+      -l, --label LABEL          what the server calls it
+      -T, --tablespace-mapping OLD=NEW   put the tablespace in OLD into NEW
+          --manifest-checksums ALG       NONE, CRC32C, SHA224, SHA256, SHA384 or SHA512
+          --no-manifest          ask for none, and verify nothing
+      -i, --incremental MANIFEST what changed since the backup with this manifest
+      -Z, --compress METHOD[:LEVEL]      gzip, lz4 or zstd, on the server's side
+      -r, --max-rate RATE        at most so many kB/s; k or M may stand behind it
+          --no-verify-checksums  take pages whose checksums are wrong
+      -n, --no-clean             leave what there is of a backup that failed
+      -P, --progress             show how far it is
+      -v, --verbose              say more
+  walwire combine -o DIR FULL INCREMENTAL...       a server's directory again, of a chain of backups
+      -T, --tablespace-mapping OLD=NEW   put the tablespace in OLD into NEW
       -v, --verbose              say more
   walwire serve --listen HOST:PORT --wal DIR [option...]   serve the WAL in DIR, also as it grows
           --server-version N     the server that is played (that of the WAL)
@@ -40,9 +61,14 @@ constexpr const char* usage =
           --auth METHOD          trust, password, md5 or scram-sha-256
           --user NAME            who may come in
           --password-file FILE   and the password: the first line of FILE
+          --backup DIR           serve the base backup in DIR as well
           --slots FILE           keep replication slots in FILE
       -v, --verbose              say more
   walwire identify -d CONNINFO                     who is there: system, timeline, position
+
+  receive, backup, serve and identify speak AionDB's dialect with --dialect aiondb. DIR holds
+  batches of entries then, backup has no options of its own, and serve's --backup DIR is the
+  directory whose files are the backup (that of --wal).
 
   CONNINFO is libpq's: "host=db port=5432 user=replicator sslmode=verify-full", or a URI of it.
   Passwords come from it, from PGPASSWORD or from a password file.
@@ -62,6 +88,10 @@ int run(std::span<char*> words) {
         posix::demo(posix::parse_demo(words.subspan(1)));
     } else if (verb == "receive") {
         posix::receive(posix::parse_receive(words.subspan(1)));
+    } else if (verb == "backup") {
+        posix::backup(posix::parse_backup(words.subspan(1)));
+    } else if (verb == "combine") {
+        posix::combine(posix::parse_combine(words.subspan(1)));
     } else if (verb == "serve") {
         posix::serve(posix::parse_serve(words.subspan(1)));
     } else if (verb == "identify") {

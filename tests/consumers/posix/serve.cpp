@@ -38,8 +38,21 @@ std::size_t room_for_clients() {
     return most.rlim_cur > descriptors_kept ? most.rlim_cur - descriptors_kept : 1;
 }
 
-served_settings settle(const serve_arguments& given, const wal_cluster& cluster) {
+std::optional<wal_source> open_wal(const serve_arguments& given) {
+    if (given.dialect == walwire::dialect::aiondb) return std::nullopt;
+    return std::optional<wal_source>(std::in_place, given.directory);
+}
+
+std::optional<entry_source> open_entries(const serve_arguments& given) {
+    if (given.dialect != walwire::dialect::aiondb) return std::nullopt;
+    return std::optional<entry_source>(std::in_place, given.directory);
+}
+
+// AionDB shows none of them.
+served_settings settle(const serve_arguments& given, const std::optional<wal_source>& source) {
     served_settings made;
+    if (!source) return made;
+    const wal_cluster& cluster = source->cluster();
     made.segment_size = cluster.size;
     made.server_version = given.server_version.empty()
                               ? std::to_string(cluster.major_version) + ".0"
@@ -55,17 +68,25 @@ served_settings settle(const serve_arguments& given, const wal_cluster& cluster)
 class server {
   public:
     explicit server(const serve_arguments& given)
-        : crypto_(walwire::auth::openssl()), source_(given.directory),
-          settings_(settle(given, source_.cluster())), slots_(given.slots_file),
-          users_(given, crypto_), shared_{source_,   slots_,    replicas_,     users_, nullptr,
-                                          settings_, options(), given.verbose, {}},
+        : crypto_(walwire::auth::openssl()), source_(open_wal(given)),
+          entries_(open_entries(given)), settings_(settle(given, source_)),
+          slots_(given.slots_file),
+          users_(given, crypto_), shared_{slots_, replicas_, users_, settings_},
           listener_(given.host, given.port) {
+        shared_.options = options(given.dialect);
+        shared_.verbose = given.verbose;
+        if (source_) shared_.source = &*source_;
+        if (entries_) shared_.entries = &*entries_;
         if (!given.certificate_file.empty()) {
             encryption_.emplace(given.certificate_file, given.key_file);
             shared_.encryption = &*encryption_;
             shared_.options.tls = primary::encryption::offered;
             shared_.options.direct_tls = true;
         }
+        if (entries_)
+            shared_.frames = given.backup.empty() ? given.directory : given.backup;
+        else if (!given.backup.empty())
+            offer_backup(given.backup);
         check();
     }
 
@@ -87,14 +108,27 @@ class server {
     }
 
   private:
-    primary::options options() {
+    primary::options options(walwire::dialect spoken) {
         primary::options made;
-        made.server_version = settings_.server_version;
+        made.dialect = spoken;
+        if (spoken == walwire::dialect::postgres) made.server_version = settings_.server_version;
         made.crypto = &crypto_;
         if (walwire::auth::random(crypto_, mock_secret_) != walwire::errc::none)
             throw failure("there are no random bytes");
         made.mock_secret = mock_secret_;
         return made;
+    }
+
+    void offer_backup(const std::string& directory) {
+        backup_.emplace(directory);
+        if (backup_->system_identifier() != source_->cluster().system_identifier)
+            throw failure("the backup in " + quoted(directory) +
+                          " is of another cluster than the WAL");
+        if (backup_->major_version() != settings_.major_version)
+            throw failure("the backup in " + quoted(directory) + " is of a server of version " +
+                          std::to_string(backup_->major_version()));
+        static_cast<void>(backup_->list(true)); // it can be, so far
+        shared_.backup = &*backup_;
     }
 
     // The same for all sessions, so it shows before the first one.
@@ -140,7 +174,7 @@ class server {
     // What goes wrong may pass: clients are served what there is.
     void look() {
         try {
-            source_.refresh();
+            shared_.refresh();
             trouble_.clear();
         } catch (const failure& wrong) {
             if (trouble_ != wrong.what()) say(wrong.what());
@@ -196,7 +230,8 @@ class server {
     }
 
     walwire::auth::crypto crypto_;
-    wal_source source_;
+    std::optional<wal_source> source_;
+    std::optional<entry_source> entries_;
     served_settings settings_;
     slot_store slots_;
     std::array<primary::replica, max_wal_senders> places_{};
@@ -204,6 +239,7 @@ class server {
     logins users_;
     std::array<std::byte, 32> mock_secret_{};
     std::optional<tls_server> encryption_;
+    std::optional<backup_source> backup_;
     service shared_;
     listener listener_;
     signals signals_;

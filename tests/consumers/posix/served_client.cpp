@@ -1,5 +1,7 @@
 #include "served_client.hpp"
 
+#include <algorithm>
+
 #include <walwire/primary/refusal.hpp>
 
 #include "failure.hpp"
@@ -60,6 +62,7 @@ bool served_client::turn(bool readable) {
         follow_timeline();
         if (dropping_) drop_when_free();
         moved = lend() || moved;
+        moved = push() || moved;
         while (const auto told = session_.poll(in_, now())) {
             moved = true;
             drop_temporary_slots();
@@ -119,8 +122,9 @@ void served_client::shake() {
 // Lends what comes next, if there is any.
 bool served_client::lend() {
     if (!session_.streaming()) return false;
+    if (shared_.entries != nullptr) return lend_entries();
     const bool current = !streamed_.next.valid();
-    const lsn limit = current ? shared_.source.end() : streamed_.switch_point;
+    const lsn limit = current ? shared_.source->end() : streamed_.switch_point;
     if (current) session_.advance(limit);
     if (!session_.wants_wal()) return false;
     held_.reset();
@@ -129,9 +133,9 @@ bool served_client::lend() {
         if (replica_ != nullptr) static_cast<void>(replica_->caught_up());
         return false;
     }
-    auto run = shared_.source.read(from, limit);
+    auto run = shared_.source->read(from, limit);
     if (!run) {
-        const walwire::wal::segment_size size = shared_.source.cluster().size;
+        const walwire::wal::segment_size size = shared_.source->cluster().size;
         const auto name =
             segment_name({.timeline = streamed_.timeline, .number = containing(from, size)}, size);
         primary::short_text text;
@@ -144,12 +148,41 @@ bool served_client::lend() {
     return true;
 }
 
+// Goes on with a backup, or says why there will be none.
+bool served_client::push() {
+    return push(backup_) || push(frames_);
+}
+
+template <class Backup>
+bool served_client::push(std::optional<Backup>& backup) {
+    if (!backup) return false;
+    bool moved = false;
+    try {
+        if (backup_trouble_.empty()) moved = backup->turn(session_, now().steady);
+    } catch (const failure& wrong) {
+        backup_trouble_ = wrong.what();
+        tell(backup_trouble_);
+    }
+    if (!backup_trouble_.empty()) {
+        // Not in the middle of a message.
+        if (session_.refuse({"58030", backup_trouble_, {}, {}, false}) != errc::none) return moved;
+        backup_trouble_.clear();
+        backup.reset();
+        return true;
+    }
+    if (!backup->over()) return moved;
+    tell("the backup was sent");
+    backup.reset();
+    return true;
+}
+
 // The timeline that it streams may have become history.
 void served_client::follow_timeline() {
+    if (shared_.entries != nullptr) return follow_entries();
     if (!session_.streaming() || streamed_.next.valid() ||
-        streamed_.timeline == shared_.source.timeline())
+        streamed_.timeline == shared_.source->timeline())
         return;
-    const auto now_is = shared_.source.find(streamed_.timeline);
+    const auto now_is = shared_.source->find(streamed_.timeline);
     if (!now_is) {
         primary::short_text text;
         text << "requested timeline " << streamed_.timeline << " is not in this server's history";
@@ -193,7 +226,8 @@ interest served_client::needs() const noexcept {
 
 std::int64_t served_client::deadline() const noexcept {
     if (leave_by_ != walwire::never) return leave_by_;
-    return session_.deadline();
+    const std::int64_t paced = backup_ ? backup_->deadline() : walwire::never;
+    return std::min(session_.deadline(), paced);
 }
 
 void served_client::check(errc code) const {

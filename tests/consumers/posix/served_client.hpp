@@ -2,6 +2,7 @@
 //
 // The session decides what is said; this class carries bytes for it, looks up what it is asked for,
 // and lends it the WAL, which goes from the file's pages to the socket without being copied here.
+// AionDB's entries are read batch by batch (served_entries.cpp).
 // It never waits: the loop calls turn() when something may have changed.
 #pragma once
 
@@ -16,7 +17,11 @@
 #include <walwire/primary/registry.hpp>
 #include <walwire/primary/session.hpp>
 
+#include "backup_source.hpp"
+#include "entry_source.hpp"
 #include "logins.hpp"
+#include "served_backup.hpp"
+#include "served_frames.hpp"
 #include "served_settings.hpp"
 #include "slot_store.hpp"
 #include "socket.hpp"
@@ -30,15 +35,40 @@ class served_client;
 
 // What all clients share.
 struct service {
-    wal_source& source;
     slot_store& slots;
     walwire::primary::registry& replicas;
     const logins& users;
-    const tls_server* encryption; // null: none
     const served_settings& settings;
-    walwire::primary::options options; // but for what each connection has of its own
+    wal_source* source = nullptr;           // PostgreSQL's WAL
+    entry_source* entries = nullptr;        // or AionDB's entries; the other is null
+    const tls_server* encryption = nullptr; // null: none
+    const backup_source* backup = nullptr;  // null: none
+    std::string frames = {};                // AionDB's: the directory whose files are one
+    walwire::primary::options options = {}; // but for what each connection has of its own
     bool verbose = false;
-    std::list<std::unique_ptr<served_client>> clients;
+    std::list<std::unique_ptr<served_client>> clients = {};
+
+    // What there is of either.
+    void refresh() { entries != nullptr ? entries->refresh() : source->refresh(); }
+    std::uint64_t system_identifier() const noexcept {
+        return entries != nullptr ? entries->system_identifier()
+                                  : source->cluster().system_identifier;
+    }
+    walwire::timeline_id timeline() const noexcept {
+        return entries != nullptr ? entries->timeline() : source->timeline();
+    }
+    walwire::lsn end() const noexcept {
+        return entries != nullptr ? entries->last().as_position() : source->end();
+    }
+    std::optional<std::string> history(walwire::timeline_id of) const {
+        return entries != nullptr ? entries->history(of) : source->history(of);
+    }
+    // What START_REPLICATION is answered with. AionDB serves its current timeline and no other, and
+    // the session says so.
+    std::optional<walwire::primary::served_timeline> find(walwire::timeline_id of) const {
+        if (entries == nullptr) return source->find(of);
+        return walwire::primary::served_timeline{timeline(), end(), {}, {}};
+    }
 };
 
 class served_client {
@@ -61,7 +91,10 @@ class served_client {
     // Nothing is left to be done for it.
     bool gone() const noexcept { return gone_; }
 
-    void shut_down() noexcept { static_cast<void>(session_.shut_down()); }
+    void shut_down() noexcept {
+        leaving_ = true;
+        static_cast<void>(session_.shut_down());
+    }
     void tell(const std::string& what) const;
 
   private:
@@ -73,7 +106,13 @@ class served_client {
     bool write();
     void shake();
     bool lend();
+    bool lend_entries();
+    bool cannot_divide(const stored_batch& batch, walwire::aiondb::entry_lsn next);
+    bool push();
+    template <class Backup>
+    bool push(std::optional<Backup>& backup);
     void follow_timeline();
+    void follow_entries();
     bool leave();
     void refuse(const walwire::primary::refusal& why);
     void refuse_slot(walwire::errc code, std::string_view name);
@@ -81,6 +120,7 @@ class served_client {
     void drop_when_free();
     void drop_temporary_slots();
 
+    void moved();
     void heard(const walwire::primary::tls_accepted& how);
     void heard(const walwire::primary::cancel_request& request);
     void heard(const walwire::primary::login_requested& who);
@@ -94,10 +134,15 @@ class served_client {
     void heard(const walwire::primary::drop_replication_slot& asked);
     void heard(const walwire::primary::start_replication& asked);
     void heard(const walwire::primary::start_logical_replication&);
-    void heard(const walwire::primary::base_backup&);
+    void heard(const walwire::primary::base_backup& asked);
     void heard(const walwire::primary::upload_manifest&);
+    void heard(const walwire::primary::manifest_uploaded&) {}
+    void heard(const walwire::primary::manifest_whole&) {}
+    void heard(const walwire::primary::manifest_abandoned&) {}
+    void heard(const walwire::primary::entry_status_update&) { moved(); }
+    void heard(const walwire::primary::entry_keepalive_reply&) {}
     void heard(const walwire::primary::sql&);
-    void heard(const walwire::primary::standby_status_update&);
+    void heard(const walwire::primary::standby_status_update&) { moved(); }
     void heard(const walwire::primary::hot_standby_feedback& said);
     void heard(const walwire::primary::primary_status_request&) {}
     void heard(const walwire::primary::streaming_ended& end);
@@ -112,12 +157,18 @@ class served_client {
     std::array<std::byte, cancel_key_size> cancel_key_{};
     std::vector<std::byte> stash_;
     std::vector<std::byte> out_;
-    std::vector<std::byte> room_; // what was read
+    std::vector<std::byte> room_;         // what was read
+    std::optional<served_backup> backup_; // that it is being sent
+    std::optional<served_frames> frames_; // or this
+    std::string backup_trouble_;          // why it cannot be, which is to be said
+    std::vector<std::byte> entries_;      // that are lent
     walwire::primary::session session_;
 
     bytes in_;            // the part of it that the session has not taken
     held_segment held_;   // what is lent
     std::string history_; // or this
+    log_place place_;     // where entries were found last
+    walwire::lsn asked_;  // where the stream began
     walwire::primary::served_timeline streamed_;
     walwire::primary::replica* replica_ = nullptr;
     walwire::primary::slot* slot_ = nullptr; // that it streams with
@@ -129,7 +180,8 @@ class served_client {
     bool readable_ = false;
     bool shaking_ = false; // hands, for TLS
     bool direct_ = false;
-    bool ended_ = false; // the client's side
+    bool leaving_ = false; // the server is
+    bool ended_ = false;   // the client's side
     bool gone_ = false;
 };
 

@@ -78,11 +78,11 @@ void served_client::heard(const primary::logged_in& how) {
 }
 
 void served_client::heard(const primary::identify_system&) {
-    shared_.source.refresh();
+    shared_.refresh();
     primary::system_identity row;
-    row.system_identifier = shared_.source.cluster().system_identifier;
-    row.timeline = shared_.source.timeline();
-    row.end = shared_.source.end();
+    row.system_identifier = shared_.system_identifier();
+    row.timeline = shared_.timeline();
+    row.end = shared_.end();
     if (!database_.empty()) row.database = database_;
     check(session_.answer(row));
 }
@@ -96,8 +96,8 @@ void served_client::heard(const primary::show& asked) {
 }
 
 void served_client::heard(const primary::timeline_history& asked) {
-    const walwire::timeline_id timeline = asked.timeline.value_or(shared_.source.timeline());
-    auto content = shared_.source.history(timeline);
+    const walwire::timeline_id timeline = asked.timeline.value_or(shared_.timeline());
+    auto content = shared_.history(timeline);
     if (!content) {
         primary::short_text text;
         text << "could not open file \"pg_wal/" << walwire::wal::history_name(timeline)
@@ -119,9 +119,9 @@ void served_client::heard(const primary::create_replication_slot& asked) {
     as.temporary = asked.temporary;
     as.owner = id_;
     if (asked.reserve_wal) {
-        shared_.source.refresh();
-        as.restart_lsn = shared_.source.end();
-        as.restart_tli = shared_.source.timeline();
+        shared_.refresh();
+        as.restart_lsn = shared_.end();
+        if (as.restart_lsn.valid()) as.restart_tli = shared_.timeline();
     }
     const auto made = shared_.slots.table().create(asked.name, as);
     if (!made) return refuse_slot(made.code(), asked.name);
@@ -173,9 +173,9 @@ void served_client::drop_when_free() {
 }
 
 void served_client::heard(const primary::start_replication& asked) {
-    shared_.source.refresh();
+    shared_.refresh();
     const auto timeline = asked.timeline.value_or(walwire::timeline_id{});
-    const auto from = shared_.source.find(timeline);
+    const auto from = shared_.find(timeline);
     if (!asked.slot.empty()) {
         const auto acquired = shared_.slots.table().acquire(asked.slot, id_);
         if (!acquired) return refuse_slot(acquired.code(), asked.slot);
@@ -189,6 +189,8 @@ void served_client::heard(const primary::start_replication& asked) {
         return refuse({primary::sqlstate::internal_error, text, {}, {}, false});
     }
     streamed_ = *from;
+    asked_ = asked.start;
+    place_ = {};
     if (replica_ != nullptr) replica_->stream_from(asked.start, asked.slot);
     tell("streams from " + text_of(asked.start) + " on timeline " +
          std::to_string(streamed_.timeline.value) +
@@ -203,19 +205,49 @@ void served_client::heard(const primary::start_logical_replication&) {
             {},
             false});
 }
-void served_client::heard(const primary::base_backup&) {
-    refuse(
-        {primary::sqlstate::feature_not_supported, "base backups are not served", {}, {}, false});
+
+// The backup lies there already, so its label, its checkpoint and the like are what they are.
+void served_client::heard(const primary::base_backup& asked) {
+    if (shared_.entries != nullptr) {
+        try {
+            frames_.emplace(*shared_.entries, shared_.frames);
+            tell("takes a backup of " + std::to_string(frames_->files()) + " files");
+        } catch (const failure& wrong) {
+            refuse({"58030", wrong.what(), {}, {}, false});
+        }
+        return;
+    }
+    const char* missing = nullptr;
+    if (shared_.backup == nullptr) missing = "base backups are not served";
+    if (asked.incremental) missing = "incremental backups are not served";
+    if (!asked.target.empty() && asked.target != "client")
+        missing = "backups are sent to the client and nowhere else";
+    if (asked.compression.value_or(walwire::wire::backup_compression::none) !=
+        walwire::wire::backup_compression::none)
+        missing = "backups are not compressed here";
+    if (missing != nullptr)
+        return refuse({primary::sqlstate::feature_not_supported, missing, {}, {}, false});
+    try {
+        backup_.emplace(*shared_.backup, *shared_.source, shared_.settings.major_version, asked);
+        tell("takes a backup that begins at " + text_of(shared_.backup->start()));
+    } catch (const failure& wrong) {
+        refuse({"58030", wrong.what(), {}, {}, false});
+    }
 }
+
 void served_client::heard(const primary::upload_manifest&) {
-    refuse(
-        {primary::sqlstate::feature_not_supported, "base backups are not served", {}, {}, false});
+    refuse({primary::sqlstate::feature_not_supported,
+            "incremental backups are not served",
+            {},
+            {},
+            false});
 }
+
 void served_client::heard(const primary::sql&) {
     refuse(primary::sql_refused);
 }
 
-void served_client::heard(const primary::standby_status_update&) {
+void served_client::moved() {
     const walwire::instant time = now();
     const primary::progress& at = session_.progress();
     if (replica_ != nullptr) replica_->moved(at, time);

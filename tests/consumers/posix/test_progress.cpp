@@ -7,6 +7,7 @@
 #include <termios.h>
 
 #include <array>
+#include <cmath>
 
 #include "descriptor.hpp"
 
@@ -66,11 +67,40 @@ TEST_CASE("sizes are given in the unit that suits them") {
 TEST_CASE("the line says position, timeline, bytes, rate and reconnects") {
     progress_figures figures{{0x2'05A1C000}, {3}, 1536 * mib, 0};
     CHECK(posix::progress_text(figures, 2.5 * mib) == "2/5A1C000 timeline 3, 1.5 GiB, 2.5 MiB/s");
-    CHECK(posix::progress_text({}, 0) == "waiting for the server");
+    CHECK(posix::progress_text(progress_figures{}, 0) == "waiting for the server");
     figures.reconnects = 1;
     CHECK(posix::progress_text(figures, 0) == "2/5A1C000 timeline 3, 1.5 GiB, 0 B/s, 1 reconnect");
     figures.reconnects = 2;
     CHECK(posix::progress_text(figures, 0) == "2/5A1C000 timeline 3, 1.5 GiB, 0 B/s, 2 reconnects");
+}
+
+TEST_CASE("a backup's line says how much is done, how fast, and how long it may take") {
+    posix::backup_figures figures;
+    figures.waiting = "a checkpoint";
+    CHECK(posix::progress_text(figures, 0) == "waiting for a checkpoint");
+    figures.waiting = nullptr;
+    figures.bytes = 42 * mib;
+    figures.total = 100 * mib;
+    CHECK(posix::progress_text(figures, 2.0 * mib) == "42% of 100.0 MiB, 2.0 MiB/s, 0:29 left");
+    CHECK(posix::progress_text(figures, 0) == "42% of 100.0 MiB, 0 B/s");
+    figures.bytes = 100 * mib; // it was only an estimate
+    CHECK(posix::progress_text(figures, mib) == "99% of 100.0 MiB, 1.0 MiB/s");
+    figures.bytes = 300 * mib;
+    CHECK(posix::progress_text(figures, mib) == "99% of 100.0 MiB, 1.0 MiB/s");
+    figures.total = 0;
+    CHECK(posix::progress_text(figures, mib) == "300.0 MiB, 1.0 MiB/s");
+    CHECK(posix::time_text(0) == "0:00");
+    CHECK(posix::time_text(59.6) == "1:00");
+    CHECK(posix::time_text(3599) == "59:59");
+    CHECK(posix::time_text(3600 * 25 + 61) == "25:01:01");
+    CHECK(posix::time_text(1e9) == "days");
+    CHECK(posix::time_text(HUGE_VAL) == "days");
+}
+
+TEST_CASE("a terminal that is not to be written to is none") {
+    posix::progress line(-1);
+    line.show(posix::backup_figures{}, 0);
+    CHECK(line.deadline() == walwire::never);
 }
 
 TEST_CASE("the line is rewritten five times a second and shows the rate of two seconds") {

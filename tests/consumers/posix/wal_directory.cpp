@@ -48,11 +48,19 @@ bool is_there(int directory, const std::string& name) {
     return ::fstatat(directory, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+descriptor opened_directory(const std::string& path) {
+    descriptor opened(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!opened) fail("could not open directory " + quoted(path), errno);
+    return opened;
+}
+
 } // namespace
 
 wal_directory::wal_directory(const std::string& path)
-    : path_(path), directory_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (!directory_) fail("could not open directory " + quoted(path), errno);
+    : wal_directory(opened_directory(path), path) {}
+
+wal_directory::wal_directory(descriptor opened, const std::string& path)
+    : path_(path), directory_(std::move(opened)) {
     if (::faccessat(directory_.number(), ".", W_OK | X_OK, AT_EACCESS) != 0)
         fail("could not write into directory " + quoted(path), errno);
     collected_.reserve(collected_max);
@@ -182,6 +190,13 @@ void wal_directory::complete_segment() {
 void wal_directory::close_segment() {
     flush();
     segment_.close();
+}
+
+void wal_directory::fill_up() {
+    if (!segment_) return;
+    write_out();
+    written_ = wal::segment_start(written_, size_) + size_.value();
+    complete_segment();
 }
 
 void wal_directory::finish() {

@@ -55,6 +55,8 @@ class wal_directory {
   public:
     // Opens and locks it. Where locks do not exist, on some network file systems, notes() says so.
     explicit wal_directory(const std::string& path);
+    // The same for one that is open already; the path is for messages alone.
+    wal_directory(descriptor opened, const std::string& path);
 
     // Where to go on, from what is on disk: behind the highest segment over all timelines, or at
     // its start if it is `.partial`; of one segment the newest timeline counts, and the whole file
@@ -96,6 +98,10 @@ class wal_directory {
     void add_history(walwire::timeline_id timeline, walwire::bytes text);
     // Timeline 1 has none and needs none.
     bool has_history(walwire::timeline_id timeline) const;
+
+    // What was written ends here: the segment that it ends in, if any, gets its final name all the
+    // same, and reads as zeros from there on. For a backup's log, which nobody will continue here.
+    void fill_up();
 
     // Syncs what was written and closes it. The destructor does not: it drops what was collected.
     void finish();

@@ -54,7 +54,8 @@ class Result(unittest.TextTestResult):
     def startTest(self, test):
         unittest.TestResult.startTest(self, test)
         self.since = time.monotonic()
-        self.stream.write('%d %s ... ' % (test.server.major, test._testMethodName))
+        version = '%d ' % test.server.major if test.server else ''
+        self.stream.write('%s%s ... ' % (version, test._testMethodName))
         self.stream.flush()
         self._newline = False
 
@@ -97,18 +98,42 @@ def side_by_side(servers, words):
     return 1 if failed else 0
 
 
-def main():
+def run(server, words):
+    """Runs this module's tests whose names have one of the words; gives the exit status."""
+    loader = unittest.TestLoader()
+    suite = unittest.TestSuite()
+    classes = [
+        each
+        for each in vars(sys.modules['__main__']).values()
+        if isinstance(each, type) and issubclass(each, Live) and each is not Live
+    ]
+    for each in classes:
+        made = type(each.__name__, (each,), {'server': server})
+        names = [
+            name
+            for name in loader.getTestCaseNames(made)
+            if not words or any(word in name for word in words)
+        ]
+        suite.addTests(made(name) for name in names)
+    done = unittest.TextTestRunner(verbosity=2, resultclass=Result, stream=sys.stdout).run(suite)
+    return 0 if done.wasSuccessful() and done.testsRun > 0 else 1
+
+
+def main(alone=False):
+    """`alone`: walwire is both ends, and there is no server to be tested with."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, interrupt)
     asked = sys.argv[1:]
+    if not os.path.isfile(os.environ.get('WALWIRE_PROGRAM', '')):
+        sys.exit('WALWIRE_PROGRAM should name the program to be tested')
+    if alone:
+        sys.exit(run(None, asked))
     versions = {int(word) for word in asked if word.isdigit()}
     words = [word for word in asked if not word.isdigit()]
     servers = [
         server for server in installed.servers() if not versions or server.major in versions
     ]
     required = os.environ.get('WALWIRE_REQUIRE_SERVERS', '') not in ('', '0') or 'CI' in os.environ
-    if not os.path.isfile(os.environ.get('WALWIRE_PROGRAM', '')):
-        sys.exit('WALWIRE_PROGRAM should name the program to be tested')
     absent = sorted((versions or set(installed.MAJORS)) - {server.major for server in servers})
     if absent:
         print(
@@ -122,21 +147,4 @@ def main():
         sys.exit(77)
     if len(servers) > 1:
         sys.exit(side_by_side(servers, words))
-
-    loader = unittest.TestLoader()
-    suite = unittest.TestSuite()
-    classes = [
-        each
-        for each in vars(sys.modules['__main__']).values()
-        if isinstance(each, type) and issubclass(each, Live) and each is not Live
-    ]
-    for each in classes:
-        made = type(each.__name__, (each,), {'server': servers[0]})
-        names = [
-            name
-            for name in loader.getTestCaseNames(made)
-            if not words or any(word in name for word in words)
-        ]
-        suite.addTests(made(name) for name in names)
-    done = unittest.TextTestRunner(verbosity=2, resultclass=Result, stream=sys.stdout).run(suite)
-    sys.exit(0 if done.wasSuccessful() and done.testsRun > 0 else 1)
+    sys.exit(run(servers[0], words))
