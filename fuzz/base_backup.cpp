@@ -173,7 +173,8 @@ class owner {
             const bytes rest = bytes(server_).subspan(at_heard_);
             if (rest.size() < wire::header_size) return;
             const std::size_t size = 1 + load<std::uint32_t>(rest.data() + 1);
-            if (at_heard_ + size > session->eaten()) return;
+            const bool possible = size >= wire::header_size && size <= rest.size();
+            if (!possible || at_heard_ + size > session->eaten()) return;
             const auto said = wire::backend_message(std::to_integer<std::uint8_t>(rest[0]),
                                                     rest.subspan(5, size - 5));
             if (!said || talk_.receive(*said) != errc::none) return;

@@ -1,0 +1,290 @@
+#include "combine.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <filesystem>
+#include <memory>
+#include <string_view>
+
+#include <walwire/auth/openssl.hpp>
+#include <walwire/backup/manifest_writer.hpp>
+
+#include "backup_chain.hpp"
+#include "backup_directory.hpp"
+#include "failure.hpp"
+#include "messages.hpp"
+#include "rebuilt_file.hpp"
+#include "signals.hpp"
+
+namespace posix {
+
+namespace {
+
+namespace backup = walwire::backup;
+namespace fs = std::filesystem;
+
+constexpr std::size_t room_size = 256 * 1024;
+constexpr const char* manifest_name = "backup_manifest";
+constexpr const char* manifest_on_its_way = "backup_manifest.tmp";
+
+void check(walwire::errc code) {
+    if (code != walwire::errc::none) throw failure(std::string(walwire::text(code)));
+}
+
+file_access access_of(const std::string& directory) {
+    struct stat found {};
+    if (::stat(directory.c_str(), &found) != 0)
+        fail("could not look at " + quoted(directory), errno);
+    return (found.st_mode & 050) == 050 ? file_access::group : file_access::owner;
+}
+
+bool is_elsewhere(const backup_archive& archive) {
+    return archive.oid != 0 && !archive.path.starts_with("pg_tblspc/");
+}
+
+// Where an archive's files are, from the data directory on.
+std::string listed_below(const backup_archive& archive) {
+    return archive.oid == 0 ? std::string() : "pg_tblspc/" + std::to_string(archive.oid) + '/';
+}
+
+// A file of that name anywhere else is a file of that name.
+bool is_incremental(const std::string& path) {
+    return backup::is_incremental_path(path) &&
+           (path.starts_with("base/") || path.starts_with("global/") ||
+            path.starts_with("pg_tblspc/"));
+}
+
+// The manifest of the backup that is being made.
+class new_manifest {
+  public:
+    explicit new_manifest(std::uint64_t system_identifier) {
+        const std::time_t at = std::time(nullptr);
+        std::tm parts{};
+        ::gmtime_r(&at, &parts);
+        std::array<char, 64> text{};
+        std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S GMT", &parts);
+        date_ = text.data();
+        put(piece_size, [&](walwire::mutable_bytes room) {
+            return writer_.start({2, system_identifier}, walwire::auth::openssl_digests(), room);
+        });
+    }
+
+    void add(const std::string& path, std::uint64_t size, const backup::checksum_value& checksum) {
+        const backup::listed_file listed{path, size, date_, checksum};
+        put(backup::manifest_piece_size_max(listed),
+            [&](walwire::mutable_bytes room) { return writer_.file(listed, room); });
+    }
+
+    const std::string& finish(const std::vector<backup::wal_range>& ranges) {
+        for (const backup::wal_range& each : ranges)
+            put(piece_size, [&](walwire::mutable_bytes room) { return writer_.range(each, room); });
+        put(piece_size, [&](walwire::mutable_bytes room) { return writer_.end(room); });
+        return text_;
+    }
+
+  private:
+    static constexpr std::size_t piece_size = 1024;
+
+    template <class Write>
+    void put(std::size_t size, Write&& write) {
+        const std::size_t before = text_.size();
+        text_.resize(before + size);
+        const auto written = write(std::as_writable_bytes(std::span(text_.data() + before, size)));
+        check(written.code());
+        text_.resize(before + *written);
+    }
+
+    backup::manifest_writer writer_;
+    std::string date_;
+    std::string text_;
+};
+
+class combiner {
+  public:
+    explicit combiner(const combine_arguments& given)
+        : given_(given), chain_(given.backups), newest_(given.backups.back()),
+          archives_(chain_.newest().list(false)), access_(access_of(newest_)),
+          manifest_(chain_.system_identifier()), room_(room_size) {}
+
+    void run() {
+        refuse_map();
+        find_places();
+        base_ = std::make_unique<backup_directory>(given_.directory, access_, false);
+        const backup_archive& base = archives_.back();
+        for (const backup_entry& each : base.entries)
+            if (each.kind == backup::tar_kind::directory) base_->make_directory(each.path);
+        copy_log();
+        for (const backup_archive& each : archives_) write(each);
+        conclude();
+    }
+
+  private:
+    // A backup that was unpacked from archives has one, and no links yet.
+    void refuse_map() const {
+        std::error_code none;
+        const std::string path = newest_ + "/tablespace_map";
+        const auto size = fs::file_size(path, none);
+        if (!none && size > 0)
+            throw failure(quoted(path) + " names tablespaces, which need links in " +
+                          quoted(newest_ + "/pg_tblspc") + " instead");
+    }
+
+    void find_places() {
+        for (const auto& [from, to] : given_.tablespaces) {
+            const bool known = std::ranges::any_of(archives_, [&from = from](const auto& each) {
+                return is_elsewhere(each) && each.path == from;
+            });
+            if (!known)
+                throw failure(quoted(from) + " is not where a tablespace of " + quoted(newest_) +
+                              " lies");
+        }
+        for (const backup_archive& each : archives_)
+            if (is_elsewhere(each)) static_cast<void>(place_of(each.path));
+    }
+
+    const std::string& place_of(const std::string& path) const {
+        for (const auto& [from, to] : given_.tablespaces)
+            if (from == path) return to;
+        throw failure("there is no place yet for the tablespace in " + quoted(path) +
+                      " (give it one by -T)");
+    }
+
+    // Its own WAL, which manifests do not list.
+    void copy_log() {
+        const fs::path top = newest_ + "/pg_wal";
+        for (const fs::directory_entry& each : fs::recursive_directory_iterator(top)) {
+            const std::string path = "pg_wal/" + each.path().lexically_relative(top).string();
+            if (each.is_symlink()) throw failure(quoted(each.path().string()) + " is a link");
+            if (each.is_directory())
+                base_->make_directory(path);
+            else
+                copy(each.path().string(), *base_, path, path);
+        }
+    }
+
+    void write(const backup_archive& archive) {
+        const std::string below = listed_below(archive);
+        backup_directory* into = base_.get();
+        if (is_elsewhere(archive)) {
+            tablespaces_.push_back(
+                std::make_unique<backup_directory>(place_of(archive.path), access_, false));
+            into = tablespaces_.back().get();
+        } else if (archive.oid != 0) {
+            into->make_directory(std::string_view(below).substr(0, below.size() - 1));
+        }
+        for (const backup_entry& each : archive.entries) {
+            const std::string path = is_elsewhere(archive) ? each.path : below + each.path;
+            switch (each.kind) {
+            case backup::tar_kind::directory: into->make_directory(path); break;
+            case backup::tar_kind::symbolic_link: into->link(path, place_of(each.target)); break;
+            default: write_file(each, *into, path, below + each.path);
+            }
+        }
+    }
+
+    // `path` is where it goes, and `listed` how the manifest has it.
+    void write_file(const backup_entry& entry, backup_directory& into, const std::string& path,
+                    const std::string& listed) {
+        if (entry.given) {
+            bool told = false;
+            write_runs(into, path, listed, nullptr, [&] {
+                return std::exchange(told, true) ? walwire::bytes()
+                                                 : walwire::as_bytes(chain_.label());
+            });
+        } else if (is_incremental(listed)) {
+            rebuilt_file whole(chain_.directories(), listed, room_);
+            ++rebuilt_;
+            write_runs(into, plain_path(path), plain_path(listed), nullptr,
+                       [&] { return whole.next(); });
+        } else {
+            copy(newest_ + '/' + listed, into, path, listed);
+        }
+    }
+
+    // Who restores a backup is free to write settings into it, and pg_verifybackup knows that.
+    void copy(const std::string& from, backup_directory& into, const std::string& path,
+              const std::string& listed) {
+        const old_file file(from);
+        const bool settings = listed == "postgresql.auto.conf";
+        std::uint64_t offset = 0;
+        write_runs(into, path, listed, settings ? nullptr : chain_.listed(listed), [&] {
+            const walwire::bytes run = walwire::bytes(room_).first(file.read(room_, offset));
+            offset += run.size();
+            return run;
+        });
+    }
+
+    // Writes a file of the runs that `next` gives until there are none. `known`: the checksum that
+    // it has to have, if there is one.
+    template <class Next>
+    void write_runs(backup_directory& into, const std::string& path, const std::string& listed,
+                    const backup::checksum_value* known, Next&& next) {
+        const bool two = known && known->algorithm != backup::manifest_checksums::crc32c;
+        const walwire::auth::digests digests = walwire::auth::openssl_digests();
+        new_file file = into.create(path);
+        backup::checksum checksum, other;
+        check(checksum.begin(backup::manifest_checksums::crc32c, digests));
+        if (two) check(other.begin(known->algorithm, digests));
+        std::uint64_t size = 0;
+        for (walwire::bytes run = next(); !run.empty(); run = next()) {
+            if (signals_.take() != 0) throw failure("interrupted");
+            check(checksum.update(run));
+            if (two) check(other.update(run));
+            file.write(run);
+            size += run.size();
+        }
+        const auto value = checksum.finish();
+        check(value.code());
+        const auto found = two ? other.finish() : value;
+        check(found.code());
+        if (known && *found != *known)
+            throw failure("file " + quoted(listed) + " of " + quoted(newest_) +
+                          " has another checksum than its manifest says");
+        if (backup::is_listed_kind(listed)) manifest_.add(listed, size, *value);
+        ++files_;
+        bytes_ += size;
+    }
+
+    // The manifest gets its name when all else is durable.
+    void conclude() {
+        const std::string& text = manifest_.finish(chain_.newest().ranges());
+        new_file file = base_->create(manifest_on_its_way);
+        file.write(walwire::as_bytes(text));
+        file.close();
+        base_->sync();
+        for (const auto& each : tablespaces_) each->sync();
+        base_->rename(manifest_on_its_way, manifest_name);
+        base_->keep();
+        for (const auto& each : tablespaces_) each->keep();
+        if (given_.verbose)
+            say("combined " + std::to_string(chain_.directories().size()) +
+                " backups: " + std::to_string(files_) + " files, " + std::to_string(rebuilt_) +
+                " of them put together, " + std::to_string(bytes_) + " bytes");
+    }
+
+    const combine_arguments& given_;
+    signals signals_;
+    backup_chain chain_;
+    const std::string newest_;
+    std::vector<backup_archive> archives_; // the data directory's last
+    file_access access_;
+    new_manifest manifest_;
+    std::vector<std::byte> room_;
+    std::unique_ptr<backup_directory> base_;
+    std::vector<std::unique_ptr<backup_directory>> tablespaces_; // those elsewhere
+    std::uint64_t files_ = 0;
+    std::uint64_t rebuilt_ = 0;
+    std::uint64_t bytes_ = 0;
+};
+
+} // namespace
+
+void combine(const combine_arguments& given) {
+    combiner(given).run();
+}
+
+} // namespace posix
