@@ -152,7 +152,7 @@ inline bool openssl_update_digest(void* running, bytes data) noexcept {
 
 inline bool openssl_finish_digest(void* running, mutable_bytes out) noexcept {
     const openssl_errors errors;
-    EVP_MD_CTX* const context = static_cast<EVP_MD_CTX*>(running);
+    auto* const context = static_cast<EVP_MD_CTX*>(running);
     const bool fits = static_cast<std::size_t>(EVP_MD_CTX_get_size(context)) == out.size();
     const bool ok = fits && EVP_DigestFinal_ex(context, openssl_room(out), nullptr) == 1;
     EVP_MD_CTX_free(context);

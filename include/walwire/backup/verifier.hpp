@@ -134,7 +134,7 @@ class verifier {
     // Where the path stands, or else the first free place for it; null if there is neither.
     file_record* place_of(std::string_view path, std::uint64_t hash) noexcept {
         if (table_.empty()) return nullptr;
-        const std::size_t first = static_cast<std::size_t>(hash % table_.size());
+        const auto first = static_cast<std::size_t>(hash % table_.size());
         std::size_t at = first;
         do {
             file_record& each = table_[at];

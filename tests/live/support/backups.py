@@ -29,7 +29,8 @@ def content(top, skipped=OWN):
             path = os.path.join(directory, name)
             relative = os.path.relpath(path, top)
             mode = os.lstat(path).st_mode
-            if relative in skipped:
+            # pg_basebackup marks its last segment, or does not: it depends on when it stopped.
+            if relative in skipped or relative.startswith('pg_wal/archive_status/'):
                 continue
             if stat.S_ISLNK(mode):
                 found[relative] = 'link'
