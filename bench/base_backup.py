@@ -50,12 +50,14 @@ class Source:
     def __init__(self, installation):
         self.installation = installation
         self.cluster = cluster.Cluster(installation, segment_megabytes=16).start()
-        self.gibibytes = 0
+        self.gibibytes = 0  # of the last backup
+        self.tables = 0
 
     def grow(self, megabytes):
+        self.tables += 1
         self.cluster.sql(
             'CREATE TABLE t%d AS SELECT i, repeat(md5(i::text), 30) AS v'
-            ' FROM generate_series(1, %d) i' % (self.gibibytes * 1000, megabytes * 1024),
+            ' FROM generate_series(1, %d) i' % (self.tables, megabytes * 1024),
             'CHECKPOINT',
         )
 
@@ -117,13 +119,13 @@ def main():
     for kind, target in (('tar', 0.29 / 0.351), ('plain', 1.0)):
         ratio = figures.median_ratio(used['walwire, ' + kind], used['pg_basebackup, ' + kind])
         figures.line('walwire / pg_basebackup, ' + kind, ratio, target)
-    before = {name: max(each[2] for each in runs) for name, runs in found.items()}
+    small = source.gibibytes
     source.grow(2 * MEGABYTES)
-    print('memory in MiB, of a cluster of %.2f GiB' % source.gibibytes, end='')
-    after = {name: take()[2] for name, take in contestants.items() if 'walwire' in name}
-    print(', and of one of %.2f GiB' % source.gibibytes)
-    for name, memory in after.items():
-        print('    %-36s %8.1f %12.1f' % (name, before[name], memory))
+    larger = {name: take()[2] for name, take in contestants.items() if 'walwire' in name}
+    sizes = (small, source.gibibytes)
+    print('memory in MiB, of a cluster of %.2f GiB, and of one of %.2f GiB' % sizes)
+    for name, memory in larger.items():
+        print('    %-36s %8.1f %12.1f' % (name, max(each[2] for each in found[name]), memory))
 
 
 if __name__ == '__main__':

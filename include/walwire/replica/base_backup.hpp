@@ -71,9 +71,9 @@ struct backup_taken {};
 using base_backup_event =
     std::variant<backup::archive_data, backup::manifest_data, backup::started, backup::tablespace,
                  backup::archive_started, backup::archive_ended, backup::manifest_opened,
-                 backup::manifest_closed, backup::progressed, backup::ended, connect_wanted,
-                 aiondb::file_data, aiondb::backup_started, aiondb::file_started,
-                 aiondb::file_ended, aiondb::backup_ended, disconnect_wanted, tls_accepted,
+                 backup::manifest_closed, backup::progressed, backup::ended, aiondb::file_data,
+                 aiondb::backup_started, aiondb::file_started, aiondb::file_ended,
+                 aiondb::backup_ended, connect_wanted, disconnect_wanted, tls_accepted,
                  gss_accepted, password_wanted, parameter_status, source_identified,
                  manifest_wanted, server_error, notice, backup_taken, stopped, given_up>;
 
@@ -209,6 +209,8 @@ class base_backup {
     bool dropped_ = true; // the adapter has no transport of ours
     state at_ = state::fresh;
 };
+
+static_assert(sizeof(base_backup) <= 15 * 1024);
 
 } // namespace walwire::replica
 

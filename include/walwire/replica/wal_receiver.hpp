@@ -267,6 +267,8 @@ class wal_receiver {
     state at_ = state::resting;
 };
 
+static_assert(sizeof(wal_receiver) <= 1536);
+
 } // namespace walwire::replica
 
 #include "wal_receiver_steps.hpp"

@@ -92,7 +92,7 @@ bool served_backup::turn(walwire::primary::session& session, std::int64_t now) {
     if (began_ == 0) began_ = now;
     while (at_ != place::over && pace(now)) {
         const errc code = step(session);
-        // Room comes when what waits is written, and input to the client's TCP window.
+        // There is room again once what waits is written.
         if (code == errc::output_full || code == errc::not_now) return moved;
         check(code);
         moved = true;
