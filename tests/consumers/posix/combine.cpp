@@ -11,12 +11,12 @@
 #include <string_view>
 
 #include <walwire/auth/openssl.hpp>
-#include <walwire/backup/manifest_writer.hpp>
 
 #include "backup_chain.hpp"
 #include "backup_directory.hpp"
 #include "failure.hpp"
 #include "messages.hpp"
+#include "new_manifest.hpp"
 #include "rebuilt_file.hpp"
 #include "signals.hpp"
 
@@ -58,57 +58,12 @@ bool is_incremental(const std::string& path) {
             path.starts_with("pg_tblspc/"));
 }
 
-// The manifest of the backup that is being made.
-class new_manifest {
-  public:
-    explicit new_manifest(std::uint64_t system_identifier) {
-        const std::time_t at = std::time(nullptr);
-        std::tm parts{};
-        ::gmtime_r(&at, &parts);
-        std::array<char, 64> text{};
-        std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S GMT", &parts);
-        date_ = text.data();
-        put(piece_size, [&](walwire::mutable_bytes room) {
-            return writer_.start({2, system_identifier}, walwire::auth::openssl_digests(), room);
-        });
-    }
-
-    void add(const std::string& path, std::uint64_t size, const backup::checksum_value& checksum) {
-        const backup::listed_file listed{path, size, date_, checksum};
-        put(backup::manifest_piece_size_max(listed),
-            [&](walwire::mutable_bytes room) { return writer_.file(listed, room); });
-    }
-
-    const std::string& finish(const std::vector<backup::wal_range>& ranges) {
-        for (const backup::wal_range& each : ranges)
-            put(piece_size, [&](walwire::mutable_bytes room) { return writer_.range(each, room); });
-        put(piece_size, [&](walwire::mutable_bytes room) { return writer_.end(room); });
-        return text_;
-    }
-
-  private:
-    static constexpr std::size_t piece_size = 1024;
-
-    template <class Write>
-    void put(std::size_t size, Write&& write) {
-        const std::size_t before = text_.size();
-        text_.resize(before + size);
-        const auto written = write(std::as_writable_bytes(std::span(text_.data() + before, size)));
-        check(written.code());
-        text_.resize(before + *written);
-    }
-
-    backup::manifest_writer writer_;
-    std::string date_;
-    std::string text_;
-};
-
 class combiner {
   public:
     explicit combiner(const combine_arguments& given)
         : given_(given), chain_(given.backups), newest_(given.backups.back()),
           archives_(chain_.newest().list(false)), access_(access_of(newest_)),
-          manifest_(chain_.system_identifier()), room_(room_size) {}
+          manifest_({2, chain_.system_identifier()}), room_(room_size) {}
 
     void run() {
         refuse_map();
@@ -244,7 +199,7 @@ class combiner {
         if (known && *found != *known)
             throw failure("file " + quoted(listed) + " of " + quoted(newest_) +
                           " has another checksum than its manifest says");
-        if (backup::is_listed_kind(listed)) manifest_.add(listed, size, *value);
+        if (backup::is_listed_kind(listed)) manifest_.add(listed, size, std::time(nullptr), *value);
         ++files_;
         bytes_ += size;
     }

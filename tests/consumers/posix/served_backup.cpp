@@ -22,15 +22,6 @@ namespace wire = walwire::wire;
 // Progress is told about so often; servers do it once a second.
 constexpr std::uint64_t progress_step = 16 * 1024 * 1024;
 
-std::string date(std::int64_t seconds) {
-    const std::time_t at = static_cast<std::time_t>(seconds);
-    std::tm parts{};
-    ::gmtime_r(&at, &parts);
-    std::array<char, 64> text{};
-    std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S GMT", &parts);
-    return text.data();
-}
-
 void check(walwire::errc code) {
     if (code != walwire::errc::none) throw failure(std::string(walwire::text(code)));
 }
@@ -179,8 +170,8 @@ walwire::errc served_backup::send(walwire::primary::session& session) {
         return errc::none;
     }
     at_ = place::end;
-    if (manifest_wanted_ != wire::backup_manifest::no) {
-        end_manifest();
+    if (manifest_) {
+        manifest_text_ = manifest_->finish(ranges_);
         at_ = place::manifest;
     }
     return errc::none;
@@ -311,41 +302,17 @@ void served_backup::end_body() {
     check(value.code());
     std::string path = entry.path;
     if (archive.oid != 0) path = "pg_tblspc/" + std::to_string(archive.oid) + '/' + path;
-    if (manifest_wanted_ == wire::backup_manifest::no || !backup::is_listed_kind(path)) return;
-    const std::string modified = date(entry.mtime);
-    const backup::listed_file listed{path, entry.size, modified, *value};
-    const auto form = manifest_wanted_ == wire::backup_manifest::force_encode
-                          ? backup::path_form::encoded
-                          : backup::path_form::plain_where_possible;
-    put_manifest(backup::manifest_piece_size_max(listed),
-                 [&](walwire::mutable_bytes room) { return manifest_.file(listed, room, form); });
-}
-
-template <class Put>
-void served_backup::put_manifest(std::size_t size, Put&& put) {
-    const std::size_t before = manifest_text_.size();
-    manifest_text_.resize(before + size);
-    const auto written = put(
-        walwire::mutable_bytes(reinterpret_cast<std::byte*>(manifest_text_.data() + before), size));
-    check(written.code());
-    manifest_text_.resize(before + *written);
+    if (!manifest_ || !backup::is_listed_kind(path)) return;
+    manifest_->add(path, entry.size, entry.mtime, *value);
 }
 
 void served_backup::begin_manifest() {
     backup::manifest_started as;
     as.version = major_version_ < 17 ? 1 : 2;
     if (as.version == 2) as.system_identifier = source_.system_identifier();
-    put_manifest(1024, [&](walwire::mutable_bytes room) {
-        return manifest_.start(as, walwire::auth::openssl_digests(), room);
-    });
-}
-
-void served_backup::end_manifest() {
-    for (const backup::wal_range& each : ranges_) {
-        put_manifest(1024,
-                     [&](walwire::mutable_bytes room) { return manifest_.range(each, room); });
-    }
-    put_manifest(1024, [&](walwire::mutable_bytes room) { return manifest_.end(room); });
+    manifest_.emplace(as, manifest_wanted_ == wire::backup_manifest::force_encode
+                              ? backup::path_form::encoded
+                              : backup::path_form::plain_where_possible);
 }
 
 } // namespace posix

@@ -9,17 +9,18 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <walwire/backup/checksum.hpp>
-#include <walwire/backup/manifest_writer.hpp>
 #include <walwire/backup/tar.hpp>
 #include <walwire/primary/session.hpp>
 #include <walwire/time.hpp>
 
 #include "backup_source.hpp"
 #include "descriptor.hpp"
+#include "new_manifest.hpp"
 #include "wal_source.hpp"
 
 namespace posix {
@@ -63,9 +64,6 @@ class served_backup {
     void end_body();
     void add_log();
     void begin_manifest();
-    void end_manifest();
-    template <class Put>
-    void put_manifest(std::size_t size, Put&& put);
     walwire::lsn end() const;
     bool pace(std::int64_t now);
 
@@ -90,7 +88,7 @@ class served_backup {
     walwire::backup::checksum checksum_;
     walwire::lsn log_at_; // of the segment that is being sent
 
-    walwire::backup::manifest_writer manifest_;
+    std::optional<new_manifest> manifest_; // none where none was asked for
     std::string manifest_text_;
     std::size_t manifest_sent_ = 0;
     std::size_t archive_ = 0; // in progress
