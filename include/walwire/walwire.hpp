@@ -46,6 +46,7 @@
 #include "replica/apply_tracker.hpp"
 #include "replica/base_backup.hpp"
 #include "replica/bootstrap.hpp"
+#include "replica/connecting.hpp"
 #include "replica/from_conninfo.hpp"
 #include "replica/metrics.hpp"
 #include "replica/replay.hpp"

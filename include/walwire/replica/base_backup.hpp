@@ -43,9 +43,9 @@
 #include "../time.hpp"
 #include "../wal/segment.hpp"
 #include "answer.hpp"
+#include "connecting.hpp"
 #include "event.hpp"
 #include "options.hpp"
-#include "retry.hpp"
 #include "session.hpp"
 
 namespace walwire::replica {
@@ -86,7 +86,7 @@ struct base_backup_options {
     std::optional<encryption> alternative_tls;
 };
 
-class base_backup {
+class base_backup : public connecting {
   public:
     using event = base_backup_event;
 
@@ -96,36 +96,16 @@ class base_backup {
 
     // Both buffers and the views in the options must outlive the machine.
     base_backup(const base_backup_options& chosen, memory room) noexcept
-        : options_(chosen), room_(room) {}
-    base_backup(const base_backup&) = delete;
-    base_backup& operator=(const base_backup&) = delete;
+        : connecting(room), options_(chosen) {}
 
     // As every machine's. While there is no connection the input must be empty.
     std::optional<event> poll(bytes& in, instant now) noexcept;
-    // The primary closed its side.
-    void finish() noexcept {
-        if (session_) session_->finish();
-    }
     std::int64_t deadline() const noexcept;
-    gather output() const noexcept { return session_ ? session_->output() : gather{}; }
-    void consume(std::size_t size) noexcept {
-        if (session_) session_->consume(size);
-    }
     bool over() const noexcept { return at_ == state::over; }
 
     // Answers connect_wanted. not_now: no connection is wanted any more, the time for it ran out.
     errc connected() noexcept;
     errc connect_failed() noexcept;
-    // The transport broke with an error, or its handshake failed.
-    void disconnected() noexcept { lost_ = session_.has_value(); }
-
-    // As replica::session's.
-    errc secured(bytes binding = {}) noexcept {
-        return session_ ? session_->secured(binding) : errc::not_now;
-    }
-    errc give_password(std::string_view password) noexcept {
-        return session_ ? session_->give_password(password) : errc::not_now;
-    }
 
     // Answers source_identified: what is asked of the server. The views in it must live until
     // `started`. unsupported_version and the other codes of the command's printer: this server
@@ -145,9 +125,6 @@ class base_backup {
 
     // Gives the backup up, from whatever it is doing: `stopped` follows, unless it is whole.
     void stop() noexcept { stopping_ = true; }
-
-    // The session of the connection that is up, or none.
-    const session* connection() const noexcept { return session_ ? &*session_ : nullptr; }
 
   private:
     enum class state : std::uint8_t {
@@ -185,9 +162,6 @@ class base_backup {
     void drop(errc code) noexcept;
 
     const base_backup_options options_;
-    memory room_;
-    options connection_; // of the present attempt
-    std::optional<session> session_;
     std::optional<backup::stream_reader> reader_;
     std::optional<aiondb::backup_reader> frames_; // in the reader's place, for AionDB
     bytes framed_;                                // what it has not read yet
@@ -195,18 +169,9 @@ class base_backup {
     std::array<backup::listed_tablespace, tablespaces_max> tablespaces_{};
     wire::base_backup what_;
     source_identified source_;
-    std::int64_t connect_by_ = never;
-    error reason_;
-    char sqlstate_[5] = {};
-    bool has_sqlstate_ = false;
-    bool command_failed_ = false; // the server answered it with an error
-    bool admitted_ = false;       // the server asked for a password, or let us in without
-    bool alternative_ = false;    // this connection uses alternative_tls
-    bool uploads_ = false;        // the server asked for the manifest
+    bool uploads_ = false; // the server asked for the manifest
     bool taken_ = false;
     bool stopping_ = false;
-    bool lost_ = false;
-    bool dropped_ = true; // the adapter has no transport of ours
     state at_ = state::fresh;
 };
 

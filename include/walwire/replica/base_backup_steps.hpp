@@ -29,12 +29,9 @@ inline std::optional<base_backup::event> base_backup::poll(bytes& in, instant no
             at_ = state::reporting;
             continue;
         case state::dropping:
-            session_.reset();
-            lost_ = false;
             in = {};
             at_ = state::reporting;
-            if (dropped_) continue;
-            dropped_ = true;
+            if (!close()) continue;
             return event(disconnect_wanted{});
         case state::reporting: return conclude(now);
         case state::connecting:
@@ -73,18 +70,14 @@ inline std::optional<base_backup::event> base_backup::poll(bytes& in, instant no
 }
 
 inline std::optional<base_backup::event> base_backup::connect(instant now) noexcept {
-    connection_ = options_.connection;
-    if (alternative_) connection_.tls = *options_.alternative_tls;
-    connect_by_ = later(now.steady, connection_.connect_timeout);
+    prepare(options_.connection, options_.alternative_tls, now.steady);
     at_ = state::connecting;
-    reason_ = {};
-    has_sqlstate_ = command_failed_ = admitted_ = dropped_ = false;
     return event(connect_wanted{alternative_ ? 2U : 1U});
 }
 
 inline errc base_backup::connected() noexcept {
     if (at_ != state::connecting) return errc::not_now;
-    session_.emplace(connection_, room_);
+    open();
     at_ = state::opening;
     return errc::none;
 }
@@ -282,11 +275,7 @@ inline void base_backup::ask(state next, const wire::command& command) noexcept 
 // `ready`, or to `closed` where the error was fatal.
 inline std::optional<base_backup::event>
 base_backup::server_failed(const server_error& error) noexcept {
-    command_failed_ = true;
-    if (error.sqlstate.size() == sizeof sqlstate_) {
-        std::memcpy(sqlstate_, error.sqlstate.data(), sizeof sqlstate_);
-        has_sqlstate_ = true;
-    }
+    note(error);
     return event(error);
 }
 
@@ -311,16 +300,9 @@ inline std::optional<base_backup::event> base_backup::conclude(instant now) noex
         at_ = state::over;
         return event(stopped{});
     }
-    // What we refused by ourselves would not be better with another encryption, only less safe.
-    const bool refused = is_permanent(reason_.code) && reason_.code != errc::encryption_refused;
-    if (!admitted_ && !alternative_ && options_.alternative_tls && !refused) {
-        alternative_ = true;
-        return connect(now);
-    }
+    if (try_alternative(options_.alternative_tls)) return connect(now);
     at_ = state::over;
-    const std::string_view said =
-        has_sqlstate_ ? std::string_view(sqlstate_, sizeof sqlstate_) : std::string_view{};
-    return event(given_up{{reason_, said}});
+    return event(given_up{why()});
 }
 
 } // namespace walwire::replica

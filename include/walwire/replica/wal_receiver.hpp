@@ -43,6 +43,7 @@
 #include "../time.hpp"
 #include "../wal/history.hpp"
 #include "../wal/segment.hpp"
+#include "connecting.hpp"
 #include "event.hpp"
 #include "options.hpp"
 #include "retry.hpp"
@@ -110,46 +111,26 @@ struct receiver_options {
     std::int64_t backoff_longest = replica::backoff_longest;
 };
 
-class wal_receiver {
+class wal_receiver : public connecting {
   public:
     using event = receiver_event;
 
     // Both buffers and the views in the options must outlive the machine.
     wal_receiver(const receiver_options& chosen, memory room) noexcept
-        : options_(chosen), room_(room),
+        : connecting(room), options_(chosen),
           backoff_(chosen.backoff_seed, chosen.backoff_first, chosen.backoff_longest) {}
-    wal_receiver(const wal_receiver&) = delete;
-    wal_receiver& operator=(const wal_receiver&) = delete;
 
     // As every machine's. While there is no connection the input must be empty.
     std::optional<event> poll(bytes& in, instant now) noexcept;
-    // The primary closed its side.
-    void finish() noexcept {
-        if (session_) session_->finish();
-    }
     std::int64_t deadline() const noexcept;
-    gather output() const noexcept { return session_ ? session_->output() : gather{}; }
-    void consume(std::size_t size) noexcept {
-        if (session_) session_->consume(size);
-    }
     bool over() const noexcept { return at_ == state::over; }
 
     // Answers connect_wanted. not_now: no connection is wanted any more, the time for it ran out.
     errc connected() noexcept;
     errc connect_failed() noexcept;
-    // The transport broke with an error, or its handshake failed.
-    void disconnected() noexcept { lost_ = session_.has_value(); }
     // Status updates that were handed to the output, over all connections.
     std::uint64_t statuses_sent() const noexcept {
         return statuses_sent_ + (session_ ? session_->statuses_sent() : 0);
-    }
-
-    // As replica::session's.
-    errc secured(bytes binding = {}) noexcept {
-        return session_ ? session_->secured(binding) : errc::not_now;
-    }
-    errc give_password(std::string_view password) noexcept {
-        return session_ ? session_->give_password(password) : errc::not_now;
     }
 
     // Answers placement_wanted: go on from what is there, or begin where the slot keeps WAL from
@@ -181,8 +162,6 @@ class wal_receiver {
     lsn durable() const noexcept { return durable_; }
     wal::segment_size segment_size() const noexcept { return segment_size_; }
     std::uint64_t system_identifier() const noexcept { return system_identifier_; }
-    // The session of the connection that is up, or none.
-    const session* connection() const noexcept { return session_ ? &*session_ : nullptr; }
 
   private:
     enum class state : std::uint8_t {
@@ -230,11 +209,8 @@ class wal_receiver {
     lsn position() const noexcept { return durable_.valid() ? durable_ : begin_; }
 
     const receiver_options options_;
-    memory room_;
-    options connection_; // of the present connection: what is left of the time for it
-    std::optional<session> session_;
     backoff backoff_;
-    std::int64_t at_time_ = 0; // of the next attempt, or by when the connection must be there
+    std::int64_t retry_at_ = 0;
     std::int64_t streaming_since_ = never;
     std::uint64_t system_identifier_ = 0; // 0: not seen yet
     timeline_id timeline_;                // being followed
@@ -247,21 +223,13 @@ class wal_receiver {
     lsn leave_at_; // the switch point behind which a timeline's WAL is not ours
     std::optional<wire::hot_standby_feedback> feedback_;
     wal::segment_size segment_size_;
-    error reason_;
-    char sqlstate_[5] = {};
-    bool has_sqlstate_ = false;
     bool permanent_ = false;
-    bool command_failed_ = false; // the server answered it with an error
     bool session_stopping_ = false;
-    bool admitted_ = false;    // the server asked for a password, or let us in without
-    bool alternative_ = false; // this connection uses alternative_tls
-    bool slotted_ = false;     // the temporary slot was asked for on this connection
-    bool clean_ = false;       // the connection ended as it should
+    bool slotted_ = false; // the temporary slot was asked for on this connection
+    bool clean_ = false;   // the connection ended as it should
     bool placed_ = false;
     bool measured_ = false;
     bool stopping_ = false;
-    bool lost_ = false;
-    bool dropped_ = true; // the adapter has no transport of ours
     std::uint32_t attempts_ = 0;
     std::uint64_t statuses_sent_ = 0; // on connections that are over
     state at_ = state::resting;

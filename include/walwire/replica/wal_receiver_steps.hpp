@@ -11,8 +11,8 @@ inline std::int64_t wal_receiver::deadline() const noexcept {
     case state::over: return never;
     case state::dropping:
     case state::reporting: return INT64_MIN;
-    case state::resting:
-    case state::connecting: return stopping_ ? INT64_MIN : at_time_;
+    case state::resting: return stopping_ ? INT64_MIN : retry_at_;
+    case state::connecting: return stopping_ ? INT64_MIN : connect_by_;
     default: break;
     }
     const bool sealed =
@@ -20,7 +20,7 @@ inline std::int64_t wal_receiver::deadline() const noexcept {
     const bool stop_due = stopping_ && at_ != state::leaving && !session_stopping_;
     if (lost_ || sealed || stop_due) return INT64_MIN;
     const std::int64_t at = session_->deadline();
-    return at_ == state::opening && at_time_ < at ? at_time_ : at;
+    return at_ == state::opening && connect_by_ < at ? connect_by_ : at;
 }
 
 inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant now) noexcept {
@@ -29,12 +29,9 @@ inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant 
         case state::over: in = {}; return std::nullopt;
         case state::dropping:
             statuses_sent_ = statuses_sent();
-            session_.reset();
-            lost_ = false;
             in = {};
             at_ = state::reporting;
-            if (dropped_) continue;
-            dropped_ = true;
+            if (!close()) continue;
             return event(disconnect_wanted{});
         case state::reporting: return conclude(now);
         case state::resting:
@@ -42,9 +39,9 @@ inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant 
                 at_ = state::reporting;
                 continue;
             }
-            return now.steady >= at_time_ ? connect(now) : std::nullopt;
+            return now.steady >= retry_at_ ? connect(now) : std::nullopt;
         case state::connecting:
-            if (!stopping_ && now.steady < at_time_) return std::nullopt;
+            if (!stopping_ && now.steady < connect_by_) return std::nullopt;
             admitted_ = true; // nobody was there to turn us away
             drop(errc::connect_timeout);
             continue;
@@ -72,22 +69,17 @@ inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant 
 }
 
 inline std::optional<wal_receiver::event> wal_receiver::connect(instant now) noexcept {
-    connection_ = options_.connection;
-    if (alternative_) connection_.tls = *options_.alternative_tls;
-    admitted_ = slotted_ = false;
-    at_time_ = later(now.steady, connection_.connect_timeout);
+    prepare(options_.connection, options_.alternative_tls, now.steady);
     at_ = state::connecting;
-    reason_ = {};
-    has_sqlstate_ = command_failed_ = permanent_ = clean_ = lost_ = session_stopping_ = false;
+    permanent_ = clean_ = session_stopping_ = slotted_ = false;
     streaming_since_ = never;
-    dropped_ = false;
     if (!alternative_) ++attempts_;
     return event(connect_wanted{attempts_});
 }
 
 inline errc wal_receiver::connected() noexcept {
     if (at_ != state::connecting) return errc::not_now;
-    session_.emplace(connection_, room_);
+    open();
     at_ = state::opening;
     return errc::none;
 }
@@ -101,7 +93,7 @@ inline errc wal_receiver::connect_failed() noexcept {
 
 // Time that is not the session's own: a stop that was asked for, and the sealing of a timeline.
 inline void wal_receiver::keep_time(instant now) noexcept {
-    if (at_ == state::opening && now.steady >= at_time_) drop(errc::connect_timeout);
+    if (at_ == state::opening && now.steady >= connect_by_) drop(errc::connect_timeout);
     if (stopping_ && at_ < state::leaving && !session_stopping_) {
         session_stopping_ = session_->stop() == errc::none;
         if (!session_stopping_) leave();
@@ -376,13 +368,9 @@ inline void wal_receiver::applied_to(lsn end) noexcept {
 // `ready`, or to `closed` where the error was fatal.
 inline std::optional<wal_receiver::event>
 wal_receiver::server_failed(const server_error& error) noexcept {
-    command_failed_ = true;
+    note(error);
     clean_ = false;
-    if (error.sqlstate.size() == sizeof sqlstate_) {
-        std::memcpy(sqlstate_, error.sqlstate.data(), sizeof sqlstate_);
-        has_sqlstate_ = true;
-        permanent_ = is_permanent(error.sqlstate);
-    }
+    if (has_sqlstate_) permanent_ = is_permanent(why().sqlstate);
     return event(error);
 }
 
@@ -406,18 +394,11 @@ inline std::optional<wal_receiver::event> wal_receiver::conclude(instant now) no
         at_ = state::over;
         return event(stopped{});
     }
-    const cause why{reason_, has_sqlstate_ ? std::string_view(sqlstate_, sizeof sqlstate_)
-                                           : std::string_view{}};
-    // What we refused by ourselves would not be better with another encryption, only less safe.
-    const bool refused = is_permanent(reason_.code) && reason_.code != errc::encryption_refused;
-    if (!admitted_ && !alternative_ && options_.alternative_tls && !refused) {
-        alternative_ = true;
-        return connect(now);
-    }
+    if (try_alternative(options_.alternative_tls)) return connect(now);
     alternative_ = false;
     if (permanent_ || !options_.retry) {
         at_ = state::over;
-        return event(given_up{why});
+        return event(given_up{why()});
     }
     // A stream that lasted is as good as one that ended cleanly: whatever ended it is new.
     const bool lasted =
@@ -426,9 +407,9 @@ inline std::optional<wal_receiver::event> wal_receiver::conclude(instant now) no
         backoff_.reset();
         attempts_ = 0;
     }
-    at_time_ = later(now.steady, backoff_.next());
+    retry_at_ = later(now.steady, backoff_.next());
     at_ = state::resting;
-    return event(retrying{why, at_time_});
+    return event(retrying{why(), retry_at_});
 }
 
 } // namespace walwire::replica
