@@ -66,7 +66,7 @@ class connecting {
     void prepare(const options& chosen, const std::optional<encryption>& alternative_tls,
                  std::int64_t now) noexcept {
         connection_ = chosen;
-        if (alternative_) connection_.tls = *alternative_tls;
+        if (alternative_ && alternative_tls) connection_.tls = *alternative_tls;
         connect_by_ = later(now, connection_.connect_timeout);
         reason_ = {};
         has_sqlstate_ = command_failed_ = admitted_ = lost_ = dropped_ = false;
