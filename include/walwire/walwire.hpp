@@ -54,7 +54,6 @@
 #include "replica/wal_receiver.hpp"
 #include "session.hpp"
 #include "time.hpp"
-#include "timers.hpp"
 #include "version.hpp"
 #include "wal/crc32c.hpp"
 #include "wal/history.hpp"

@@ -232,6 +232,30 @@ TEST_CASE("bytes stay in the input only while a handshake or a password is owed"
     CHECK(last_line(opens.events()) == "ready I");
 }
 
+TEST_CASE("a server that goes while a password is owed has said why, and is heard") {
+    plan chosen;
+    chosen.answers = false;
+    client asked(chosen);
+    const buffer said = authentication(5, "salt") + fatal("57014"); // authentication_timeout
+    bytes in = said;
+    while (asked->poll(in, asked.now)) continue;
+    CHECK(in.size() == fatal("57014").size());
+    asked->finish();
+    asked.poll(in);
+    CHECK(asked.news() == "fatal 57014 so it is\nclosed fatal_error\n");
+
+    // But nothing is read in the place of a handshake.
+    plan wants = encrypted(encryption::required);
+    wants.answers = false;
+    client shakes(wants);
+    shakes.feed(yes());
+    shakes.news();
+    shakes->finish();
+    shakes.feed(fatal("57014"));
+    REQUIRE(shakes.reason);
+    CHECK(shakes.reason->code == errc::connection_lost);
+}
+
 TEST_CASE("secured answers a handshake that was asked for, once") {
     const buffer large(65), fits(64);
     for (const bool direct : {false, true}) {

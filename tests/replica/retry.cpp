@@ -174,5 +174,23 @@ TEST_CASE("identity and security are permanent, damage and silence are not") {
     for (const errc code : permanent) {
         CAPTURE(std::string(text(code)));
         CHECK(is_permanent(code));
+        CHECK(!is_damage(code));
+    }
+}
+
+TEST_CASE("damage is what a server said, and neither its absence nor its place in history") {
+    for (const errc damage :
+         {errc::length_invalid, errc::message_too_large, errc::unknown_message,
+          errc::unexpected_message, errc::malformed_message, errc::wal_gap, errc::wal_overlap,
+          errc::stream_unknown, errc::stream_malformed, errc::row_invalid, errc::answer_invalid,
+          errc::next_timeline_invalid, errc::entry_batch_empty}) {
+        CAPTURE(std::string(text(damage)));
+        CHECK(is_damage(damage));
+    }
+    for (const errc other : {errc::none, errc::connection_lost, errc::silence_timeout,
+                             errc::connect_timeout, errc::timeline_behind, errc::timeline_mismatch,
+                             errc::position_ahead, errc::system_identifier_mismatch}) {
+        CAPTURE(std::string(text(other)));
+        CHECK(!is_damage(other));
     }
 }

@@ -358,7 +358,8 @@ TEST_CASE("terminate while WAL streams says goodbye and nothing else, and waits 
     hears->report();
     CHECK(hears->terminate() == errc::none);
     CHECK(hears->terminate() == errc::over);
-    CHECK(hears->deadline() == never); // until it is written
+    // Until it is written; somebody who takes none of it is not waited for for ever.
+    CHECK(hears->deadline() == hears.now.steady + 60 * second);
     hears.feed(keepalive(start, true));
     CHECK(hears.left == 0);
     CHECK(hears.news() == "");
@@ -369,6 +370,49 @@ TEST_CASE("terminate while WAL streams says goodbye and nothing else, and waits 
     hears.poll({});
     CHECK(hears.news() == "closed terminated\n");
     CHECK(hears.spoken() == "X\n");
+}
+
+TEST_CASE("a goodbye that nobody reads is given up when the silence has been too long") {
+    streamer hears;
+    hears.writes(false);
+    CHECK(hears->terminate() == errc::none);
+    hears.wait_until(hears->deadline() - 1);
+    CHECK(!hears->over());
+    hears.wait_until(hears->deadline());
+    CHECK(hears->over());
+    REQUIRE(hears.reason);
+    CHECK(hears.reason->code == errc::silence_timeout);
+    CHECK(hears->output().empty());
+}
+
+TEST_CASE("the time that an event takes its owner is not the server's silence") {
+    streamer hears;
+    const buffer run = wal_message(start, 100);
+    const buffer other = keepalive(start + 100);
+    for (const buffer& said : {run, other}) {
+        bytes in = said;
+        REQUIRE(hears->poll(in, hears.now));
+        hears.now.steady += 61 * second; // a disk that takes its time
+        CHECK(!hears->poll(in, hears.now));
+        CHECK(hears->deadline() > hears.now.steady);
+    }
+    // From then on the silence is the server's.
+    hears.wait_until(hears.now.steady + 60 * second);
+    REQUIRE(hears.reason);
+    CHECK(hears.reason->code == errc::silence_timeout);
+}
+
+TEST_CASE("a length word that cannot be is refused at the highest limit too") {
+    for (std::size_t length = 0; length < wire::length_size; ++length) {
+        plan chosen = streams();
+        chosen.options.limits.copy_data_size_max = UINT32_MAX;
+        buffer said = wal_message(start, 100);
+        for (std::size_t i = 1; i <= wire::length_size; ++i) said[i] = std::byte{0};
+        said[wire::length_size] = static_cast<std::byte>(length);
+        CAPTURE(length);
+        CHECK(ending(chosen, streaming() + said) ==
+              failure(errc::length_invalid, streaming().size()));
+    }
 }
 
 TEST_CASE("a goodbye that finds no room is refused and can be tried again") {

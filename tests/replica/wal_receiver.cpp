@@ -35,7 +35,9 @@ class follower {
     bool reachable = true;
     bool flushes = true; // every run is durable as soon as it came
     bool answers_connect = true;
-    std::size_t chunk = 4096; // bytes a read brings
+    bool answers_placement = true;
+    std::optional<timeline_id> known; // its history is here
+    std::size_t chunk = 4096;         // bytes a read brings
     std::size_t cut_after = SIZE_MAX;
 
     std::vector<replica::receiver_event> events; // without runs of WAL
@@ -114,6 +116,8 @@ class follower {
     }
     void heard(const replica::placement_wanted& event) {
         events.emplace_back(event);
+        if (!answers_placement) return;
+        if (known) machine->knows_history(*known);
         CHECK((on_disk ? machine->place(*on_disk) : machine->place_anew()) == errc::none);
     }
     void heard(const replica::following& event) {
@@ -286,6 +290,157 @@ TEST_CASE("what is on disk decides before slot and server") {
     // And is reported as durable from the first status on, though its bytes come again.
     REQUIRE(!f.primary.statuses.empty());
     CHECK(f.primary.statuses.front().flushed == lsn{0x423456});
+}
+
+TEST_CASE("an owner who was asked where it stands when the connection broke is asked again") {
+    follower f;
+    f.answers_placement = false;
+    f.settle();
+    CHECK(f.count<replica::placement_wanted>() == 1);
+    f.machine->disconnected();
+    f.settle();
+    // Too late for that connection.
+    CHECK(f.machine->place({timeline_id{1}, lsn{0x423456}, {}}) == errc::not_now);
+    f.answers_placement = true;
+    f.on_disk = replica::placement{timeline_id{1}, lsn{0x423456}, {}};
+    f.sleep();
+    CHECK(f.count<replica::placement_wanted>() == 2);
+    REQUIRE(f.streams.size() == 1);
+    CHECK(f.streams[0].start == lsn{0x400000});
+    // Whoever has answered is not.
+    f.machine->disconnected();
+    f.settle();
+    f.sleep();
+    CHECK(f.count<replica::placement_wanted>() == 2);
+    CHECK(f.streams.size() == 2);
+}
+
+TEST_CASE("a slot that could not be read yet is read on the next connection") {
+    replica::receiver_options options;
+    options.slot = "s";
+    follower f(options);
+    f.primary.slot_restart = lsn{0x300000};
+    f.primary.refusals["READ_REPLICATION_SLOT"] = "57P03"; // passes by itself
+    f.settle();
+    CHECK(f.streams.empty());
+    f.primary.refusals.clear();
+    f.sleep();
+    REQUIRE(f.streams.size() == 1);
+    CHECK(f.streams[0].start == lsn{0x300000});
+}
+
+TEST_CASE("a history that is here already is not asked for") {
+    follower f;
+    promote(f.primary, {0x300000});
+    f.primary.refusals["TIMELINE_HISTORY"] = "58P01"; // the server has removed it
+    f.on_disk = replica::placement{timeline_id{2}, lsn{0x423456}, {}};
+    f.known = timeline_id{2};
+    f.settle();
+    REQUIRE(f.streams.size() == 1);
+    CHECK(f.streams[0].timeline.value == 2);
+    CHECK(f.histories.empty());
+}
+
+TEST_CASE("the permissions of the server's files are asked for where that is wanted") {
+    const auto told = [](const char* mode, const char* refusal) {
+        replica::receiver_options options;
+        options.asks_access = true;
+        options.retry = false;
+        follower f(options);
+        f.primary.directory_mode = mode;
+        if (refusal != nullptr) f.primary.refusals["SHOW data_directory_mode"] = refusal;
+        f.settle();
+        for (const auto& each : f.events) {
+            if (const auto* wanted = std::get_if<replica::placement_wanted>(&each)) {
+                CHECK(f.streams.size() == 1);
+                return wanted->group_access ? "group" : "owner";
+            }
+        }
+        REQUIRE(f.verdict);
+        return f.verdict->why.reason.code == errc::answer_invalid ? "no mode" : "something else";
+    };
+    CHECK(told("0700", nullptr) == std::string("owner"));
+    CHECK(told("0750", nullptr) == std::string("group"));
+    CHECK(told("750", nullptr) == std::string("group"));
+    CHECK(told("0740", nullptr) == std::string("owner"));
+    CHECK(told("0700", "42704") == std::string("owner")); // no PostgreSQL
+    for (const char* const mode : {"", "0800", "rwx", "00750", "-700"})
+        CHECK(told(mode, nullptr) == std::string("no mode"));
+}
+
+TEST_CASE("damage that comes back at the same place five times is not waited for any more") {
+    const auto meet = [](follower& f) {
+        f.primary.put([](writer& out) {
+            wire::put(out, wire::wal_data_head{lsn{0x777000}, {}, 0}, 1);
+            out.u8(0);
+        });
+        f.settle();
+    };
+    SUBCASE("") {
+        follower f;
+        f.settle();
+        for (int i = 1; i < replica::damage_repeats_max; ++i) {
+            meet(f);
+            REQUIRE(!f.verdict);
+            f.sleep();
+        }
+        meet(f);
+        REQUIRE(f.verdict);
+        CHECK(f.verdict->why.reason.code == errc::wal_gap);
+    }
+    SUBCASE("elsewhere it is another one") {
+        follower f;
+        f.primary.end = {0x580000};
+        f.settle();
+        for (unsigned i = 1; i < 20; ++i) {
+            f.primary.send(f.streams.back().start + i * 0x1000);
+            f.settle();
+            meet(f);
+            REQUIRE(!f.verdict);
+            f.sleep();
+        }
+    }
+    SUBCASE("behind a stream that lasted it is another one") {
+        follower f;
+        f.settle();
+        for (int i = 1; i < 20; ++i) {
+            f.now.steady += 31 * second;
+            f.primary.ping();
+            f.settle();
+            meet(f);
+            REQUIRE(!f.verdict);
+            f.sleep();
+        }
+    }
+    SUBCASE("a lost connection is none") {
+        follower f;
+        f.settle();
+        for (int i = 1; i < 20; ++i) {
+            f.machine->disconnected();
+            f.settle();
+            REQUIRE(!f.verdict);
+            f.sleep();
+        }
+    }
+}
+
+TEST_CASE("a server that does not stop is left when it has had the time to") {
+    follower f;
+    f.settle();
+    REQUIRE(f.primary.streaming());
+    f.primary.deaf = true;
+    f.machine->stop();
+    f.settle();
+    for (int i = 0; i < 5; ++i) {
+        CHECK(!f.stopped);
+        f.now.steady += 11 * second;
+        f.primary.ping();
+        f.settle();
+    }
+    CHECK(!f.stopped);
+    f.now.steady += 6 * second;
+    f.settle();
+    CHECK(f.stopped);
 }
 
 TEST_CASE("a lost connection is made again at the segment of the first byte that is not durable") {

@@ -47,6 +47,15 @@ TEST_CASE("a fresh replica asks for the first entry: at least 0/1") {
     CHECK(f.machine->durable() == lsn{10});
 }
 
+TEST_CASE("a placement that holds no entry is a fresh replica's: at least 0/1") {
+    returned f(1, 0);
+    f.settle();
+    CHECK(f.last_asked() == "START_REPLICATION 0/00000001 TIMELINE 1");
+    f.server.stream(entry_batch(1, 10));
+    f.settle();
+    CHECK(f.received == from_to(1, 10));
+}
+
 TEST_CASE("it resumes at flush_lsn: its last durable entry comes again") {
     returned f(1, 7, 5);
     f.settle();

@@ -36,6 +36,7 @@ class scripted_primary {
     std::uint64_t system_identifier = 7'000'000'000'000'000'001;
     std::string version = "18.4";
     std::string segment_size = "1MB";
+    std::string directory_mode = "0700";
     timeline_id timeline{1};
     lsn end{0x500000};
     std::map<std::uint32_t, std::string> histories; // by timeline
@@ -43,10 +44,11 @@ class scripted_primary {
     std::optional<lsn> slot_restart;
     std::size_t message_size = 8192;
 
-    // What it does to those who come. An error's SQLSTATE by the first word of a command; "" is the
+    // What it does to those who come. An error's SQLSTATE by a command or its first word; "" is the
     // start-up packet.
     std::map<std::string, std::string> refusals;
     bool fatal = false; // the refusals end the connection
+    bool deaf = false;  // to the end of a stream
 
     std::vector<std::string> asked; // every command's text, over all connections
     std::vector<wire::standby_status_update> statuses;
@@ -163,7 +165,9 @@ class scripted_primary {
             if (!got.data.empty() && got.data[0] == std::byte{'r'})
                 statuses.push_back(*wire::parse_standby_status_update(got.data));
             break;
-        case 'c': finish(); break;
+        case 'c':
+            if (!deaf) finish();
+            break;
         default: break;
         }
     }
@@ -171,7 +175,7 @@ class scripted_primary {
     void command(std::string_view query) {
         asked.emplace_back(query);
         const std::string word(query.substr(0, query.find(' ')));
-        if (refuse(word)) return;
+        if (refuse(word) || refuse(asked.back())) return;
         std::array<char, 256> scratch;
         const auto parsed =
             wire::parse_command(query, scratch, std::atoi(version.c_str()), dialect::postgres);
@@ -186,7 +190,7 @@ class scripted_primary {
             const auto position = to_text(end);
             rows({text(identifier), text(number), text(position), std::nullopt});
         } else if (word == "SHOW") {
-            rows({text(segment_size)});
+            rows({text(query.ends_with("data_directory_mode") ? directory_mode : segment_size)});
         } else if (word == "READ_REPLICATION_SLOT") {
             if (!slot_restart) return rows({text("physical"), std::nullopt, std::nullopt});
             const auto position = to_text(*slot_restart);

@@ -105,4 +105,25 @@ constexpr bool is_permanent(errc code) noexcept {
     }
 }
 
+// Whether it is what the server said that could not be followed. A new connection is tried, but what
+// comes back at the same place every time is no accident.
+constexpr bool is_damage(errc code) noexcept {
+    switch (code) {
+    case errc::none:
+    case errc::not_now:
+    case errc::over:
+    case errc::output_full:
+    case errc::connect_timeout:
+    case errc::silence_timeout:
+    case errc::connection_lost:
+    case errc::timeline_mismatch:
+    case errc::timeline_behind:
+    case errc::position_ahead:
+    case errc::system_identifier_mismatch: return false;
+    default: return !is_permanent(code);
+    }
+}
+
+inline constexpr int damage_repeats_max = 5;
+
 } // namespace walwire::replica

@@ -71,7 +71,8 @@ class session {
         return advance(in, now);
     }
 
-    // The peer closed its side. What was read before that is still delivered.
+    // The peer closed its side. What was read before that is still delivered, also where a password
+    // is owed: a server says why it goes.
     void finish() noexcept {
         finished_ = true;
         wake_ = at_once;
@@ -131,8 +132,8 @@ class session {
     errc end_copy() noexcept;
     errc abandon_copy(std::string_view reason) noexcept;
 
-    // Says goodbye; `closed` follows once all output is written. output_full: write, then try
-    // again.
+    // Says goodbye; `closed` follows once all output is written, or `failed` when the peer takes none
+    // of it for as long as it may be silent. output_full: write, then try again.
     errc terminate() noexcept;
 
     // What is here already of the log, from before this connection: durable, and replayed. To be
@@ -243,6 +244,7 @@ class session {
     void close(closing cause) noexcept {
         closing_ = true;
         cause_ = cause;
+        close_by_ = later(now_.steady, options_.silence_timeout);
         stream_.end();
         wake_ = at_once;
     }
@@ -260,6 +262,11 @@ class session {
     bool owner_is_asked() const noexcept {
         return talk_.at() == wire::phase::encrypting || login_.wants_password() ||
                (opened_ && talk_.at() == wire::phase::fresh);
+    }
+    // Nothing is read before that, but a server's last words are; behind a handshake they would be
+    // ciphertext.
+    bool waits_for_owner() const noexcept {
+        return owner_is_asked() && !(finished_ && login_.wants_password());
     }
     bool counts_entries() const noexcept { return options_.dialect == dialect::aiondb; }
     bool streaming() const noexcept {
@@ -286,6 +293,8 @@ class session {
     wire::outbox out_;
     login login_;
     std::int64_t connect_by_ = never;
+    std::int64_t close_by_ = never; // all is written by then
+    std::uint64_t weighed_ = 0;     // bytes that came before the last poll that told nothing
     error reason_;
     std::uint32_t parameters_ = 0;
     int server_version_ = 0;

@@ -14,7 +14,10 @@ inline errc session::check(const options& chosen, memory room) noexcept {
         chosen.status_interval < millisecond || chosen.silence_timeout < millisecond ||
         chosen.backup_silence_timeout < millisecond || chosen.connect_timeout < millisecond)
         return errc::argument_invalid;
-    if (chosen.dialect == dialect::aiondb && chosen.status_interval < second)
+    // AionDB has one kind of connection, one version, and reports at most once in a second.
+    if (chosen.dialect == dialect::aiondb &&
+        (chosen.status_interval < second || chosen.mode != replication_mode::physical ||
+         chosen.version != wire::protocol_3_0))
         return errc::argument_invalid;
     if (chosen.gss == encryption::direct ||
         (chosen.gss == encryption::required && chosen.tls == encryption::direct))
@@ -58,7 +61,7 @@ inline std::int64_t session::deadline() const noexcept {
 }
 
 inline std::int64_t session::next_deadline() const noexcept {
-    if (closing_) return never;
+    if (closing_) return close_by_;
     if (talk_.at() == wire::phase::idle) return never;
     if (talk_.at() < wire::phase::idle) return connect_by_;
     std::int64_t at = silence_deadline();
@@ -92,11 +95,12 @@ WALWIRE_COLD inline std::optional<event> session::advance(bytes& in, instant now
         if (first.code != errc::none) fail(first.code);
         if (first.told) return first.told;
     }
-    if (!in.empty() || just_asked_) stream_.heard(now.steady);
+    // An event may have kept its owner busy for long; that was not the server's silence.
+    if (!in.empty() || just_asked_ || framer_.eaten() != weighed_) stream_.heard(now.steady);
     just_asked_ = false;
     framer_.mark();
     keep_time();
-    while (!ended() && !owner_is_asked() && !in.empty()) {
+    while (!ended() && !waits_for_owner() && !in.empty()) {
         const step taken = read(in);
         if (taken.code != errc::none) fail(taken.code);
         if (taken.told) {
@@ -104,6 +108,7 @@ WALWIRE_COLD inline std::optional<event> session::advance(bytes& in, instant now
             return taken.told;
         }
     }
+    weighed_ = framer_.eaten();
     if (ended()) in = {}; // nobody will ask what it says
     if (ended() || finished_) return ending();
     stream_.say(talk_, out_, now_);
@@ -146,7 +151,11 @@ inline std::optional<event> session::ending() noexcept {
         return event(failed{reason_});
     }
     if (cause_ != closing::terminated || finished_) out_.clear();
-    if (!out_.empty()) return std::nullopt;
+    if (!out_.empty() && now_.steady < close_by_) return std::nullopt;
+    if (!out_.empty()) {
+        fail(errc::silence_timeout);
+        return ending();
+    }
     talk_.close();
     over_ = true;
     return event(closed{cause_});

@@ -281,9 +281,11 @@ class stream {
     }
     std::uint32_t size_max() const noexcept {
         constexpr auto head = static_cast<std::uint32_t>(wire::wal_data_head_size);
+        // Above this a length word too small for itself would look like a payload of 4 GiB.
+        constexpr std::uint32_t most = UINT32_MAX - static_cast<std::uint32_t>(wire::length_size);
         const std::uint32_t limit = options_.limits.copy_data_size_max;
         if (limit < head || next_.value > fast_end || counts_entries()) return 0;
-        return limit - head;
+        return (limit < most ? limit : most) - head;
     }
     bool counts_entries() const noexcept { return options_.dialect == dialect::aiondb; }
 

@@ -2,7 +2,7 @@
 //
 //     connect_wanted -> connected() / connect_failed()       the adapter opens a transport
 //       IDENTIFY_SYSTEM, SHOW wal_segment_size               is this our cluster?
-//     placement_wanted -> place() / place_anew()             once: what is on disk already?
+//     placement_wanted -> place() / place_anew()             until answered: what is on disk already?
 //       TIMELINE_HISTORY                                     does our log lie on its history?
 //       CREATE_REPLICATION_SLOT                              only with temporary_slot
 //       START_REPLICATION from the start of the segment      history_read, following, wal_data ...
@@ -25,7 +25,8 @@
 //       START_REPLICATION                                    following, entry_data ...
 //
 // What decides: another system identifier, a log that is not on the server's history, and errors
-// that only a person can mend end the machine; everything else is tried again (retry.hpp).
+// that only a person can mend end the machine; everything else is tried again (retry.hpp). A stream
+// that is damaged in the same way at the same place five times is such an error.
 //
 // Source of truth: what pg_receivewal and a standby's walreceiver do;
 // src/bin/pg_basebackup/receivelog.c.
@@ -66,12 +67,14 @@ struct entry_placement {
     aiondb::entry_lsn replayed;
 };
 
-// The primary is known: answer place() or place_anew(). It comes once in the machine's life.
+// The primary is known: answer place() or place_anew(). It comes on each connection until it is
+// answered, once.
 struct placement_wanted {
     std::uint64_t system_identifier = 0;
     timeline_id timeline;
     lsn end;
     wal::segment_size segment_size;
+    bool group_access = false; // the server's files may be read by its group: see asks_access
 };
 
 // The stream begins: WAL from `start`, the start of a segment, on `timeline`.
@@ -105,6 +108,9 @@ struct receiver_options {
     // asked for a password: plain text after TLS for sslmode=prefer, TLS after plain text for
     // sslmode=allow.
     std::optional<encryption> alternative_tls;
+    // Also asks for data_directory_mode, by which PostgreSQL's programs choose the permissions of
+    // the files that they write.
+    bool asks_access = false;
     bool retry = true;              // false: the first failure is the last
     std::uint64_t backoff_seed = 0; // should differ between replicas
     std::int64_t backoff_first = replica::backoff_first;
@@ -139,6 +145,9 @@ class wal_receiver : public connecting {
     errc place(const placement& here) noexcept;
     errc place(const entry_placement& here) noexcept;
     errc place_anew() noexcept;
+    // The history of this timeline is here already, and nobody need ask the server for it: it may
+    // have removed what it no longer needs. To be told before place().
+    void knows_history(timeline_id timeline) noexcept { known_history_ = timeline; }
 
     // WAL up to `end` is durable, is replayed here. A timeline that has ended is left only when all
     // of it was reported durable.
@@ -155,8 +164,14 @@ class wal_receiver : public connecting {
     }
 
     // Ends in an orderly way, from whatever it is doing: `stopped` follows. A stream is ended by
-    // CopyDone and, when the server has agreed, Terminate; AionDB's by both at once.
+    // CopyDone and, when the server has agreed, Terminate; AionDB's by both at once. A server that
+    // does not agree is left when it has had the time in which it may be silent.
     void stop() noexcept { stopping_ = true; }
+
+    // What statuses report on the connection that is up, as replica::session's; or none.
+    const positions* acknowledged() noexcept {
+        return session_ ? &session_->acknowledged() : nullptr;
+    }
 
     timeline_id timeline() const noexcept { return timeline_; }
     lsn durable() const noexcept { return durable_; }
@@ -170,6 +185,7 @@ class wal_receiver : public connecting {
         opening,    // start-up and authentication
         identifying,
         measuring,    // SHOW wal_segment_size
+        seeing,       // SHOW data_directory_mode
         placing,      // the owner was asked what is there
         reading_slot, // there is nothing
         checking,     // the history of the server's timeline, to compare
@@ -188,6 +204,7 @@ class wal_receiver : public connecting {
     std::optional<event> heard_ready(instant now) noexcept;
     std::optional<event> identified(const system_identified& system) noexcept;
     std::optional<event> measured(std::string_view size) noexcept;
+    std::optional<event> seen(std::string_view mode) noexcept;
     std::optional<event> slot_found(const slot_read& slot) noexcept;
     std::optional<event> history_heard(const history_read& history) noexcept;
     std::optional<event> server_failed(const server_error& error) noexcept;
@@ -198,6 +215,7 @@ class wal_receiver : public connecting {
     void start() noexcept;
     void leave() noexcept;
     void drop(errc code) noexcept;
+    bool is_stuck(errc code) noexcept;
     void keep_time(instant now) noexcept;
 
     bool counts_entries() const noexcept { return options_.connection.dialect == dialect::aiondb; }
@@ -212,6 +230,7 @@ class wal_receiver : public connecting {
     backoff backoff_;
     std::int64_t retry_at_ = 0;
     std::int64_t streaming_since_ = never;
+    std::int64_t stop_by_ = never;        // the server has agreed to stop by then
     std::uint64_t system_identifier_ = 0; // 0: not seen yet
     timeline_id timeline_;                // being followed
     timeline_id server_timeline_;
@@ -229,6 +248,10 @@ class wal_receiver : public connecting {
     bool clean_ = false;   // the connection ended as it should
     bool placed_ = false;
     bool measured_ = false;
+    bool group_access_ = false;
+    errc damage_ = errc::none; // of the stream, last, and where it was by then
+    lsn damaged_at_;
+    int damages_ = 0; // alike, one behind the other
     bool stopping_ = false;
     std::uint32_t attempts_ = 0;
     std::uint64_t statuses_sent_ = 0; // on connections that are over

@@ -20,7 +20,10 @@ inline std::int64_t wal_receiver::deadline() const noexcept {
     const bool stop_due = stopping_ && at_ != state::leaving && !session_stopping_;
     if (lost_ || sealed || stop_due) return INT64_MIN;
     const std::int64_t at = session_->deadline();
-    return at_ == state::opening && connect_by_ < at ? connect_by_ : at;
+    const std::int64_t ours = at_ == state::opening                       ? connect_by_
+                              : session_stopping_ && at_ < state::leaving ? stop_by_
+                                                                          : never;
+    return ours < at ? ours : at;
 }
 
 inline std::optional<wal_receiver::event> wal_receiver::poll(bytes& in, instant now) noexcept {
@@ -96,9 +99,12 @@ inline void wal_receiver::keep_time(instant now) noexcept {
     if (at_ == state::opening && now.steady >= connect_by_) drop(errc::connect_timeout);
     if (stopping_ && at_ < state::leaving && !session_stopping_) {
         session_stopping_ = session_->stop() == errc::none;
+        stop_by_ = later(now.steady, options_.connection.silence_timeout);
         if (!session_stopping_) leave();
         return;
     }
+    if (session_stopping_ && at_ < state::leaving && now.steady >= stop_by_)
+        drop(errc::silence_timeout);
     // The primary that has moved on says anew where it is, as its end is behind ours by now.
     if (at_ == state::sealing && position() >= leave_at_ && session_->at() == wire::phase::idle)
         ask(state::identifying, wire::identify_system{});
@@ -118,7 +124,7 @@ inline std::optional<wal_receiver::event> wal_receiver::heard(const session::eve
             } else if constexpr (is_same_v<Told, system_identified>) {
                 return identified(said);
             } else if constexpr (is_same_v<Told, setting_shown>) {
-                return measured(said.value);
+                return at_ == state::seeing ? seen(said.value) : measured(said.value);
             } else if constexpr (is_same_v<Told, slot_read>) {
                 return slot_found(said);
             } else if constexpr (is_same_v<Told, history_read>) {
@@ -166,20 +172,30 @@ inline std::optional<wal_receiver::event> wal_receiver::heard_ready(instant now)
     switch (at_) {
     case state::opening: ask(state::identifying, wire::identify_system{}); break;
     case state::identifying:
-        if (measured_) {
+        if (placed_) {
             proceed();
             break;
         }
-        if (!counts_entries()) {
+        if (!measured_ && !counts_entries()) {
             ask(state::measuring, wire::show{"wal_segment_size"});
             break;
         }
         [[fallthrough]];
     case state::measuring:
-        measured_ = true; // and told: a connection that breaks before this measures again
+        if (options_.asks_access && !measured_ && !counts_entries()) {
+            ask(state::seeing, wire::show{"data_directory_mode"});
+            break;
+        }
+        [[fallthrough]];
+    case state::seeing:
+        measured_ = true;
         at_ = state::placing;
-        return event(
-            placement_wanted{system_identifier_, server_timeline_, server_end_, segment_size_});
+        return event(placement_wanted{system_identifier_, server_timeline_, server_end_,
+                                      segment_size_, group_access_});
+    case state::reading_slot:
+        placed_ = true;
+        proceed();
+        break;
     case state::sealing: keep_time(now); break;
     case state::slotting: start(); break;
     default: proceed();
@@ -215,6 +231,22 @@ inline std::optional<wal_receiver::event> wal_receiver::measured(std::string_vie
     return std::nullopt;
 }
 
+// Four octal digits.
+inline std::optional<wal_receiver::event> wal_receiver::seen(std::string_view mode) noexcept {
+    constexpr unsigned group = 0050;
+    unsigned bits = 0;
+    bool octal = !mode.empty() && mode.size() <= 4;
+    for (const char digit : mode) {
+        octal = octal && digit >= '0' && digit <= '7';
+        bits = bits * 8 + static_cast<unsigned>(digit - '0');
+    }
+    if (!octal)
+        drop(errc::answer_invalid);
+    else
+        group_access_ = (bits & group) == group;
+    return std::nullopt;
+}
+
 inline errc wal_receiver::place(const placement& here) noexcept {
     if (counts_entries()) return at_ != state::placing ? errc::not_now : errc::argument_invalid;
     return settle(here.timeline, here.durable, here.replayed);
@@ -231,6 +263,7 @@ inline errc wal_receiver::settle(timeline_id timeline, lsn durable, lsn replayed
     timeline_ = timeline;
     durable_ = durable;
     replayed_ = replayed;
+    if (counts_entries()) begin_ = aiondb::first_entry.as_position();
     placed_ = true;
     proceed();
     return errc::none;
@@ -241,12 +274,13 @@ inline errc wal_receiver::place_anew() noexcept {
     timeline_ = server_timeline_;
     begin_ = counts_entries() ? aiondb::first_entry.as_position()
                               : wal::segment_start(server_end_, segment_size_);
-    placed_ = true;
     const bool readable = session_->server_version() >= 15 || counts_entries();
-    if (!options_.slot.empty() && !options_.temporary_slot && readable)
+    if (!options_.slot.empty() && !options_.temporary_slot && readable) {
         ask(state::reading_slot, wire::read_replication_slot{options_.slot});
-    else
+    } else {
+        placed_ = true;
         proceed();
+    }
     return errc::none;
 }
 
@@ -262,10 +296,6 @@ inline std::optional<wal_receiver::event> wal_receiver::slot_found(const slot_re
 // What to do next on a connection that is ready and knows the server: compare histories, keep our
 // own, then stream.
 inline void wal_receiver::proceed() noexcept {
-    if (!placed_) {
-        at_ = state::placing;
-        return;
-    }
     if (timeline_ > server_timeline_) {
         drop(errc::timeline_behind);
         return;
@@ -368,6 +398,8 @@ inline void wal_receiver::applied_to(lsn end) noexcept {
 // `ready`, or to `closed` where the error was fatal.
 inline std::optional<wal_receiver::event>
 wal_receiver::server_failed(const server_error& error) noexcept {
+    // A server that is not PostgreSQL need not have that setting.
+    if (at_ == state::seeing && !error.fatal) return std::nullopt;
     note(error);
     clean_ = false;
     if (has_sqlstate_) permanent_ = is_permanent(why().sqlstate);
@@ -383,9 +415,19 @@ inline void wal_receiver::drop(errc code) noexcept {
     reason_ = {code, session_ ? session_->eaten() : 0};
     // AionDB's replicas look again whether it is their cluster by now that answers.
     const bool stranger = counts_entries() && code == errc::system_identifier_mismatch;
-    permanent_ = permanent_ || (is_permanent(code) && !stranger);
+    permanent_ = permanent_ || (is_permanent(code) && !stranger) || is_stuck(code);
     clean_ = clean_ && code == errc::none;
     at_ = state::dropping;
+}
+
+// Whether the server's words fail us in the same way and at the same place all the time.
+inline bool wal_receiver::is_stuck(errc code) noexcept {
+    if (!is_damage(code)) return false;
+    const lsn here = session_ ? session_->received() : lsn{};
+    damages_ = code == damage_ && here == damaged_at_ ? damages_ + 1 : 1;
+    damage_ = code;
+    damaged_at_ = here;
+    return damages_ >= damage_repeats_max;
 }
 
 // The last word of a connection, and what comes of it.
@@ -406,6 +448,7 @@ inline std::optional<wal_receiver::event> wal_receiver::conclude(instant now) no
     if (clean_ || lasted) {
         backoff_.reset();
         attempts_ = 0;
+        damages_ = 0;
     }
     retry_at_ = later(now.steady, backoff_.next());
     at_ = state::resting;
