@@ -30,7 +30,8 @@ class listener {
     // All of it, with the messages in runs of at most this size; what was told, as text.
     std::string over(bytes parts, std::size_t run) {
         while (!parts.empty() && code_ == errc::none) part(parts, run);
-        told_ += std::string(text(code_));
+        told_ += std::string(text(code_)) + ' ' + std::string(reader_.refused());
+        check(code_ != errc::none || reader_.refused().empty(), "only what was refused is named");
         check(reader_.over() == ended_, "it is over when the end was told");
         return told_;
     }

@@ -122,7 +122,8 @@ class run {
     }
     void operator()(const manifest_failed& event) {
         check(event.code != errc::none && event.offset <= text_.size(), "a failure and its place");
-        say("failed", {text(event.code), std::to_string(event.offset)});
+        check(in_room(event.path), "a path that can be shown");
+        say("failed", {text(event.code), std::to_string(event.offset), event.path});
         made_.failed = true;
     }
 

@@ -81,7 +81,9 @@ class archive_check {
         check(!over_, "an archive ends once");
         over_ = true;
         seen_ += "failed " + std::to_string(static_cast<int>(event.reason.code)) + " at " +
-                 std::to_string(event.reason.offset);
+                 std::to_string(event.reason.offset) + ": " + std::string(event.path);
+        check(event.path.size() <= tar_path_size_max && event.path.find('\0') == event.path.npos,
+              "what is refused has a name that a header has room for");
     }
 
     bool over() const { return over_; }

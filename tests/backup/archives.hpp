@@ -153,6 +153,7 @@ class rendering {
         if (!text_.empty() && text_.back() != '\n') text_ += "\n"; // in the middle of a body
         text_ += "failed at " + std::to_string(event.reason.offset) + ": ";
         text_ += walwire::text(event.reason.code);
+        if (!event.path.empty()) text_ += ": " + std::string(event.path);
         text_ += "\n";
     }
 

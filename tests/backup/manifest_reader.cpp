@@ -224,6 +224,34 @@ TEST_CASE("every line changed where the checksum is made anew is read or refused
     CHECK(read_anyway > 100); // blanks, names and numbers
 }
 
+TEST_CASE("what is wrong with a file is said with its path") {
+    const auto path_at = [](std::string_view what, std::string_view by) {
+        const std::string text = replaced(small(), what, by);
+        CHECK(support::difference(as_bytes(text), run, 12) == "");
+        return read(text).path;
+    };
+    CHECK(path_at("base/1/2606_fsm", "../etc/passwd") == "../etc/passwd");
+    CHECK(path_at("base/1/2606_fsm", "/etc/passwd") == "/etc/passwd");
+    CHECK(path_at("base/1/2606_fsm", "a\\nb//c") == "a\nb//c");
+    CHECK(path_at("base/1/2606_fsm", "base/\x01/2606") == "base/");
+    CHECK(path_at("base/1/2606_fsm", "\\u0000") == "");
+    CHECK(path_at("62e4", "2e2e") == "..");
+    CHECK(path_at("62e4", "62e4f") == "62e4f"); // odd
+    CHECK(path_at("62e4", "62eg") == "62eg");
+    CHECK(path_at("38dbd245", "38dbd24") == "base/1/2606_fsm");
+    CHECK(path_at("CRC32C", "CRC32D") == "base/1/2606_fsm");
+    CHECK(path_at("\"Size\": 3", "\"Sise\": 3") == "base/1/2606_fsm");
+    CHECK(path_at("18446744073709551615", "18446744073709551616") == "b\xe4");
+    CHECK(path_at("46:47 GMT\", \"C", "46:47 \x01GMT\", \"C") == "base/1/2606_fsm");
+    // Between two entries, and in what is none of a file, there is no path to be told.
+    CHECK(path_at("\" },\n{ \"Path", "\" };\n{ \"Path") == "");
+    CHECK(path_at("\"0/28\"", "\"028\"") == "");
+    CHECK(path_at("\"WAL-Ranges\"", "\"Wal-Ranges\"") == "");
+    CHECK(path_at("\"Size\": 3, \"Last-Modified\": \"2026-11-21 09:46:47 GMT\", \"C",
+                  "\"Path\": \"twice\", \"C") == "base/1/2606_fsm");
+    CHECK(read(small().substr(0, small().find("_fsm"))).path == "base/1/2606");
+}
+
 TEST_CASE("the checksum covers all but the last line") {
     const std::string right = small();
     CHECK(code_of(replaced(right, "base/1", "base/2")) == errc::manifest_checksum_mismatch);

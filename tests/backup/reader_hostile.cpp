@@ -102,6 +102,37 @@ TEST_CASE("68: names that are no archive's, and archives that are not in the lis
           refusal(errc::archive_unexpected));
 }
 
+TEST_CASE("67, 68: what is refused is named, however it came") {
+    const auto refused = [](const script& said) {
+        std::string whole, cut;
+        play(
+            typed, said, [](std::size_t) { return std::vector<std::size_t>(); }, &whole);
+        play(
+            typed, said, [](std::size_t size) { return std::vector<std::size_t>{size / 2}; }, &cut);
+        CHECK(whole == cut);
+        return whole;
+    };
+    CHECK(refused(to_list + row({"1", "../t", null})) == "../t");
+    CHECK(refused(to_list + row({"1", "/t\n", null})) == "/t\n");
+    CHECK(refused(to_list + row({"x", "/t", null})) == "/t");
+    CHECK(refused(to_list + row({"1", null, null})) == "1");
+    CHECK(refused(to_list + row({null, null, "-1"})).empty());
+    CHECK(refused(to_list + row({"1", "/t", null}) + row({"1", "/u", null})) == "/u");
+    CHECK(refused(copying() + announced("../x", "/ts")) == "../x");
+    CHECK(refused(copying() + announced("16393.tar", "/ts")) == "16393.tar");
+    CHECK(refused(copying() + announced("16392.tar", "/tz")) == "16392.tar");
+    CHECK(refused(copying() + announced("16392.tar", "/ts") + announced("16392.tar.gz", "/ts")) ==
+          "16392.tar.gz");
+    CHECK(refused(copying() + closed()).empty());
+    CHECK(refused(copying() + message("x")).empty());
+    // As much of it as there is room for; it may stand in that room.
+    const std::size_t room = backup::stream_reader::announcement_size_max;
+    const std::string long_path(room + 10, 'p');
+    CHECK(refused(to_list + row({"1", long_path, null})) == long_path.substr(10));
+    const std::string long_name(room - 2, 'n');
+    CHECK(refused(copying() + announced(long_name, "")) == long_name);
+}
+
 TEST_CASE("68: data before an archive, the manifest too early, twice or unasked") {
     CHECK(outcome(typed, copying() + data("x")) == refusal(errc::archive_unexpected));
     CHECK(outcome(typed, copying() + data("")) == refusal(errc::archive_unexpected));

@@ -169,7 +169,9 @@ struct rendered {
     }
     void operator()(const manifest_failed& event) {
         text += "failed: " + std::string(walwire::text(event.code)) + " at " +
-                std::to_string(event.offset) + "\n";
+                std::to_string(event.offset);
+        if (!event.path.empty()) text += ", <" + std::string(event.path) + ">";
+        text += "\n";
     }
 };
 
@@ -177,6 +179,7 @@ struct rendered {
 struct verdict {
     errc code = errc::none; // of its failure
     std::uint64_t offset = 0;
+    std::string path; // of the entry that it is in
     bool ended = false;
     std::string events;
 };
@@ -196,6 +199,7 @@ inline verdict read(std::string_view text, std::size_t room_size = manifest_room
             if (const auto* failed = std::get_if<manifest_failed>(&*event)) {
                 found.code = failed->code;
                 found.offset = failed->offset;
+                found.path = failed->path;
             }
             found.ended = found.ended || std::holds_alternative<manifest_ended>(*event);
         }

@@ -130,6 +130,7 @@ class listener {
         if (code == errc::none) return true;
         flush();
         lines_ += "refused: " + std::string(text(code)) + '\n';
+        refused_ = reader_.refused();
         return false;
     }
     // The body in the pieces that end at `cuts`, each against a page that cannot be read.
@@ -148,6 +149,8 @@ class listener {
         flush();
         return lines_;
     }
+    // The name that it was refused for.
+    const std::string& refused() const { return refused_; }
 
   private:
     void flush() {
@@ -182,6 +185,7 @@ class listener {
     backup::stream_reader reader_;
     std::string run_;
     std::string lines_;
+    std::string refused_;
 };
 
 struct choice {
@@ -196,7 +200,8 @@ inline constexpr choice split_manifest{stream_format::split, true, 8};
 
 // With the messages cut where `cuts_of` says.
 template <class Cuts>
-std::string play(const choice& chosen, const script& said, Cuts&& cuts_of) {
+std::string play(const choice& chosen, const script& said, Cuts&& cuts_of,
+                 std::string* refused = nullptr) {
     std::vector<listed_tablespace> room(chosen.room);
     listener hears(chosen.format, chosen.manifest, room);
     for (const part& each : said) {
@@ -215,6 +220,7 @@ std::string play(const choice& chosen, const script& said, Cuts&& cuts_of) {
         }
         if (!goes_on) break;
     }
+    if (refused != nullptr) *refused = hears.refused();
     return hears.lines();
 }
 

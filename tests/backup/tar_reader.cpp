@@ -65,6 +65,11 @@ std::string outcome(const std::string& text) {
     return end == std::string::npos ? text : text.substr(end + 1);
 }
 
+std::string name_in(const block& header) {
+    const std::string_view name = as_text(bytes(header).first(100));
+    return std::string(name.substr(0, name.find('\0')));
+}
+
 // What is true of each archive that a server sent, and how often.
 struct recorded_archives {
     std::size_t count = 0, entries = 0, links = 0, dotted = 0, incremental = 0;
@@ -208,7 +213,9 @@ TEST_CASE("a header that is refused ends the archive at its offset") {
         std::memcpy(header.data() + each.at, each.text.data(), each.text.size());
         sum_up(header);
         const archive made = sample().add(header, "!").zeros(1024);
-        const std::string why = ": " + std::string(text(each.code)) + "\n";
+        const std::string path = each.at == 345 ? "../hostile" : name_in(header);
+        const std::string why =
+            ": " + std::string(text(each.code)) + (path.empty() ? "" : ": " + path) + "\n";
         CHECK(read(made) == sample_text + failed(size, why));
         CHECK(support::difference(
                   made, [&](support::chunks& in) { return read(in); }, 50) == "");
@@ -216,7 +223,35 @@ TEST_CASE("a header that is refused ends the archive at its offset") {
     block header = header_of("hostile", 1);
     header[0] ^= std::byte{1};
     CHECK(outcome(read(sample().add(header, "!"))) ==
-          failed(size, ": the checksum of a tar header is wrong\n"));
+          failed(size, ": the checksum of a tar header is wrong: iostile\n"));
+}
+
+TEST_CASE("what is refused is named, with its prefix, as far as that can be read") {
+    const auto refused = [](std::size_t at, std::string_view text, bool right_sum = true) {
+        block header = header_of(std::string(99, 'n'), 0);
+        std::memcpy(header.data() + 345, "in/front", 8);
+        std::memcpy(header.data() + at, text.data(), text.size());
+        if (right_sum) sum_up(header);
+        const archive made = archive().add(header);
+        tar_reader reader;
+        bytes in = made;
+        const auto event = reader.poll(in);
+        REQUIRE(event);
+        return std::string(std::get<tar_failed>(*event).path);
+    };
+    const std::string name(99, 'n');
+    CHECK(refused(345, "in/..///") == "in/..///" + ('/' + name));
+    CHECK(refused(0, "../") == "in/front/../" + name.substr(3));
+    CHECK(refused(0, "\x1b[2J") == "in/front/\x1b[2J" + name.substr(4));
+    CHECK(refused(99, "n/") == "in/front/" + name + "n"); // not even a NUL behind it
+    CHECK(refused(156, "2") == "in/front/" + name);       // a link that leads nowhere
+    CHECK(refused(156, "L") == "in/front/" + name);
+    CHECK(refused(124, "x") == "in/front/" + name);
+    // What is no header of this kind, or none at all, has other things where the prefix stands.
+    CHECK(refused(257, "ustar  ") == name);
+    CHECK(refused(0, "m", false) == "m" + name.substr(1));
+    const std::string full(155, 'p');
+    CHECK(refused(345, full.substr(1) + "\n") == full.substr(1) + "\n/" + name);
 }
 
 TEST_CASE("a claimed size costs nothing") {
@@ -362,7 +397,8 @@ TEST_CASE("what tar wrote is read") {
               std::string(8192, 'x') + "]\nlink 16392 -> /srv/ts 0 []\ndirectory " +
               d.substr(0, 60) + " 0 []\ndirectory " + d + " 0 []\nfile " + d +
               "/file 4 [deep]\nfile n" + std::string(99, 'n') + " 4 [long]\nended\n");
-    CHECK(outcome(read(as_bytes(gnu))) == "failed at 0: a tar header is not in the ustar format\n");
+    CHECK(outcome(read(as_bytes(gnu))) ==
+          "failed at 0: a tar header is not in the ustar format: PG_VERSION\n");
     CHECK(outcome(read(as_bytes(pax))).find("failed at ") != std::string::npos);
 }
 

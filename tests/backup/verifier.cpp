@@ -48,6 +48,9 @@ TEST_CASE("each listed file is found to be what it is") {
     CHECK(files.seen("base/1/7", 10, sum(7)) == errc::none);
     CHECK(files.size() == 7);
     CHECK(extras(files).size() == 7);
+    CHECK(files.has("base/1/7"));
+    CHECK(!files.has("base/1/8"));
+    CHECK(!files.has("base/1"));
 
     CHECK(files.listed(file("base/1/1", 10, sum(1))) == finding::matched);
     CHECK(files.listed(file("base/1/2", 11, sum(2))) == finding::size_differs);

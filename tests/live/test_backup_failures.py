@@ -3,6 +3,7 @@
 removes what it made, and touches nothing that was there before.
 """
 import contextlib
+import fcntl
 import os
 import random
 import shutil
@@ -60,7 +61,7 @@ class Failures(live.Live):
 
     def test_interrupted(self):
         """By a signal, at any moment."""
-        for number in (signal.SIGINT, signal.SIGTERM) * 3:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) * 2:
             run = self.begin()
             self.pause()
             run.send(number)
@@ -81,6 +82,48 @@ class Failures(live.Live):
                 run.send(number)
                 self.check_failed(run, 'interrupted')
             self.assertEqual(os.listdir(directory), [])
+
+    def test_interrupted_late(self):
+        """By a signal that is noticed only when the server has no more to say: while we were about
+        to show its last warning to somebody who reads slowly."""
+        reading, writing = os.pipe()
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        # Room for the two lines that -v has at the start, and not for the server's last notice,
+        # which it has where the WAL is left to others.
+        os.write(writing, b' ' * (4096 - 250))
+        options = self.options('-X', 'none', '--no-manifest', '-v')
+        words = backups.words(self.source, self.backup, *options)
+        process = cluster.start_process([walwire.program(), *words], stderr=writing)
+        os.close(writing)
+        cluster.wait_until(
+            lambda: self.source.sql(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'walwire'"
+                " AND wait_event = 'ClientRead'"
+            )
+            and os.path.exists(os.path.join(self.backup, 'backup_label')),
+            'the server to be done',
+        )
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        with os.fdopen(reading, 'rb') as file:
+            said = file.read().decode().strip()
+        self.assertEqual(process.wait(cluster.PATIENCE), 1, said)
+        self.assertTrue(said.endswith("walwire: interrupted"), said)
+        self.check_nothing_left()
+
+    def test_nobody_listens(self):
+        """Who read its messages is gone when it is interrupted: it cleans up all the same."""
+        reading, writing = os.pipe()
+        words = backups.words(self.source, self.backup, *self.options('-P', rate='4M'))
+        process = cluster.start_process([walwire.program(), *words], stderr=writing)
+        os.close(writing)
+        os.close(reading)
+        cluster.wait_until(
+            lambda: os.path.exists(os.path.join(self.backup, 'backup_label')), 'the first file'
+        )
+        process.send_signal(signal.SIGHUP)
+        self.assertNotEqual(process.wait(cluster.PATIENCE), 0)
+        self.check_nothing_left()
 
     def test_left(self):
         """With --no-clean what there is stays."""
@@ -115,6 +158,19 @@ class Failures(live.Live):
         again = backups.take(self.source, self.backup, *self.options())
         self.check_failed(again, '"%s" is not empty' % self.backup)
         self.assertEqual(sorted(os.listdir(self.backup)), before)
+
+    def test_killed_anywhere(self):
+        """Killed at any moment it leaves a whole backup or one without a manifest."""
+        seed = random.randrange(1 << 32)
+        moments = random.Random(seed)
+        for _ in range(6):
+            self.setUp()
+            run = self.begin(rate='100M')
+            time.sleep(moments.uniform(0, 0.5))
+            run.kill()
+            if os.path.exists(os.path.join(self.backup, 'backup_manifest')):
+                with self.subTest(seed=seed):
+                    backups.verify(self, self.backup)
 
     def test_server_gone(self):
         """The server crashes, or shuts down, at any moment."""
@@ -169,13 +225,22 @@ class Failures(live.Live):
             run = backups.take(self.source, self.backup, *self.options())
             self.check_failed(run, '"%s" is not empty' % held)
             self.assertEqual(backups.content(self.top), before)
-        # On the server's own machine its tablespace is in the way.
-        directory = self.directory()
+
+    def test_places(self):
+        """Where a tablespace goes is the user's to say, and to say rightly."""
         before = backups.content(self.tablespace)
-        self.check_failed(
-            backups.take(self.source, directory), '"%s" is not empty' % self.tablespace
-        )
-        self.assertEqual(os.listdir(directory), [])
+        inside = os.path.join(self.backup, 'base')
+        for options, said in (
+            ([], 'no place here for tablespace "%s" (give it one by -T)' % self.tablespace),
+            (['-T', '/srv/none=' + self.mapped], 'no place here for'),
+            ([*self.options(), '-T', '/srv/none=/srv/here'], '"/srv/none"'),
+            (['-T', '%s=%s' % (self.tablespace, self.backup)], 'something else of the backup'),
+            (['-T', '%s=%s' % (self.tablespace, inside)], 'something else of the backup'),
+            (['-T', '%s=%s' % (self.tablespace, self.tablespace)], 'is not empty'),
+        ):
+            run = backups.take(self.source, self.backup, *options)
+            self.check_failed(run, said)
+            self.check_nothing_left()
         self.assertEqual(backups.content(self.tablespace), before)
 
     def test_not_writable(self):
@@ -191,9 +256,9 @@ class Failures(live.Live):
         """What this server cannot do, or nobody lets us do."""
         asked = [(['-d', self.source.conninfo(user='nobody_knows_me')], '28000')]
         if self.server.major < 15:
-            asked.append((['-Z', 'gzip'], 'cannot do this'))
+            asked.append((['-Z', 'gzip'], 'compresses no backups (15 does)'))
         if self.server.major < 17:
-            asked.append((['-i', __file__], 'cannot do this'))
+            asked.append((['-i', __file__], 'has no incremental backups (17 has)'))
         asked.append((['-i', '/nowhere/backup_manifest'], 'No such file'))
         asked.append((['-l', 'x' * 2000], ''))
         for options, said in asked:

@@ -191,6 +191,20 @@ TEST_CASE("67, 68, 72: what a reader refuses ends it, at the offset of the messa
     at(begun() + columns(2), row({"0/5000028", "2"}), errc::backup_incomplete);
 }
 
+TEST_CASE("67, 68: what was refused is named when the connection is gone") {
+    const auto refused = [](const buffer& server) {
+        owner takes{order{}};
+        takes.feed(server);
+        CHECK(takes->over());
+        return std::string(takes->refused());
+    };
+    CHECK(refused(begun() + copy_out() + announced("../x", "")) == "../x");
+    CHECK(refused(source() + place("0/5000028") + columns(3) + row({"1", "/t/..", std::nullopt})) ==
+          "/t/..");
+    CHECK(refused(begun() + copy_out() + copy_done()).empty());
+    CHECK(refused(source() + copy_in()).empty());
+}
+
 TEST_CASE("52, 60: what the conversation refuses ends it as well") {
     const auto at = [](const buffer& good, const buffer& bad, errc code) {
         const std::string lines = heard(order{}, good + bad, 40);

@@ -7,8 +7,11 @@
 // The list comes first, as rows. In front of the backup's data it says which archives will come;
 // the data then names each one again (15 and later) or only keeps the order of the list (up to 14).
 //
-// Names are judged here before anybody opens a file by them: whatever is not one of the above is
-// none, so no name that a server sends can lead anywhere.
+// An archive's name is judged here before anybody opens a file by it: whatever is not one of the
+// above is none, so it cannot lead anywhere. A tablespace's path can, and does: it is absolute, or
+// below pg_tblspc for one that stands in the data directory. Here it is only seen to that it does
+// not climb and can be shown. It says where the server has the files; whoever puts them under the
+// same path lets the server choose it.
 //
 // Source of truth: the manual, "Streaming Replication Protocol", BASE_BACKUP.
 #pragma once

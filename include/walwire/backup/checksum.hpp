@@ -58,13 +58,14 @@ struct checksum_value {
 namespace detail {
 
 // Two digits a byte, of either case. False: an odd number of them, or something else among them.
-// `out` has room for half as many; it may begin where `text` does.
+// `out` has room for half as many; it may begin where `text` does, which stays as it is then.
 constexpr bool parse_hex(std::string_view text, std::byte* out) noexcept {
     if (text.size() % 2 != 0) return false;
+    for (const char digit : text)
+        if (walwire::detail::hex_digit(digit) < 0) return false;
     for (std::size_t i = 0; i < text.size(); i += 2) {
         const int high = walwire::detail::hex_digit(text[i]);
         const int low = walwire::detail::hex_digit(text[i + 1]);
-        if (high < 0 || low < 0) return false;
         *out++ = static_cast<std::byte>(high << 4 | low);
     }
     return true;

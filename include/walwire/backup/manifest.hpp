@@ -84,12 +84,17 @@ struct manifest_ended {
 
 // It is not to be trusted, and neither is what was told of it before. `offset` counts the bytes
 // that were read before this showed: it is that of a character that cannot be where it is, and the
-// end of a value that cannot be one.
+// end of a value that cannot be one. `path` is that of the file whose entry was being read, as far
+// as it was read, so that it can be named; for one that was refused, the very path, and where its
+// digits were odd, the digits. It is not to be followed, nor shown to a terminal as it is, and
+// lives until the next call. Outside of such an entry it is empty.
 struct manifest_failed {
     errc code = errc::none;
     std::uint64_t offset = 0;
+    std::string_view path;
 
-    friend constexpr bool operator==(manifest_failed, manifest_failed) noexcept = default;
+    friend constexpr bool operator==(const manifest_failed&,
+                                     const manifest_failed&) noexcept = default;
 };
 
 using manifest_event =

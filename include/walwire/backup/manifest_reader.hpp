@@ -369,6 +369,7 @@ class manifest_reader {
         const std::string_view text = strings_.last();
         switch (field_) {
         case field::encoded_path:
+            file_.path = text;
             if (!strings_.decode_last()) return errc::manifest_path_refused;
             [[fallthrough]];
         case field::path:
@@ -419,7 +420,16 @@ class manifest_reader {
         in = in.subspan(in.size());
         if (over_) return std::nullopt;
         over_ = true;
-        return manifest_failed{failure_, eaten_};
+        return manifest_failed{failure_, eaten_, open_path()};
+    }
+
+    // The path in the entry of a file that is open, which may be unfinished.
+    std::string_view open_path() const noexcept {
+        const bool open = object_ == object::file && place_ != place::first_entry &&
+                          place_ != place::entry && place_ != place::next_entry;
+        if (!open) return {};
+        const bool now = field_ == field::path || field_ == field::encoded_path;
+        return now && token_ == token::string ? strings_.last() : file_.path;
     }
 
     detail::manifest_strings strings_;

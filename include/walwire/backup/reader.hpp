@@ -106,6 +106,12 @@ class stream_reader {
     errc copy(bytes run, bool begins, bool ends) noexcept;
     errc copy_closed() noexcept;
 
+    // What a part was refused for, as much of it as can be remembered: the name that an archive was
+    // given, or a tablespace's path (its identifier, where it has none). Empty if it was something
+    // else. Bytes of the server's, not to be shown to a terminal as they are; they live as long as
+    // the reader.
+    std::string_view refused() const noexcept { return as_text(bytes(held_).first(refused_size_)); }
+
     // What the last part led to, event by event.
     std::optional<event> next() noexcept {
         if (!owes()) return std::nullopt;
@@ -135,7 +141,9 @@ class stream_reader {
         events_[waiting_++] = told;
     }
     errc list(const tablespace& next) noexcept;
+    errc refuse(errc code, std::string_view name) noexcept;
     errc begin(bytes announcement) noexcept;
+    errc begin_archive(std::string_view file, std::string_view path) noexcept;
     errc begin_manifest() noexcept;
     errc message(bytes body) noexcept;
     void end_part() noexcept;
@@ -147,8 +155,9 @@ class stream_reader {
     started start_;
     started end_;
     std::array<event, 2> events_{};
-    std::array<std::byte, announcement_size_max> held_{};
+    std::array<std::byte, announcement_size_max> held_{}; // after a refusal, what was refused
     std::size_t held_size_ = 0;
+    std::size_t refused_size_ = 0;
     std::uint32_t listed_ = 0;
     std::uint32_t archived_ = 0;
     std::uint32_t open_ = 0; // index of the open archive
@@ -186,10 +195,20 @@ inline errc stream_reader::row(const wire::data_row& row) noexcept {
     }
     case place::list: {
         const auto read = read_tablespace(row, listed_);
-        return read ? list(*read) : read.code();
+        const errc code = read ? list(*read) : read.code();
+        return refuse(code, row[1].value_or(row[0].value_or(std::string_view{})));
     }
     default: return errc::unexpected_message;
     }
+}
+
+// After a refusal no announcement is collected any more, so its room is free for this. The name may
+// stand in that very room.
+inline errc stream_reader::refuse(errc code, std::string_view name) noexcept {
+    if (code == errc::none) return code;
+    refused_size_ = name.size() < held_.size() ? name.size() : held_.size();
+    if (refused_size_ > 0) std::memmove(held_.data(), name.data(), refused_size_);
+    return code;
 }
 
 inline errc stream_reader::list(const tablespace& next) noexcept {
@@ -295,6 +314,10 @@ inline errc stream_reader::begin(bytes announcement) noexcept {
     const std::string_view file = in.c_string();
     const std::string_view path = in.c_string();
     if (!in.done()) return errc::backup_stream_malformed;
+    return refuse(begin_archive(file, path), file);
+}
+
+inline errc stream_reader::begin_archive(std::string_view file, std::string_view path) noexcept {
     const auto name = parse_archive_name(file);
     if (!name) return name.code();
     if (manifest_came_) return errc::archive_unexpected;

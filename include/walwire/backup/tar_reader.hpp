@@ -31,6 +31,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <variant>
 
 #include "../bytes.hpp"
@@ -59,9 +60,12 @@ struct tar_ended {};
 
 // The archive is not to be trusted any further. `offset` counts its bytes before the header that
 // was wrong; before the byte or block that should have been zeros; or all there were, if there were
-// too few.
+// too few. `path` is what the header that was wrong gave for one, as far as that can be read, so
+// that what was refused can be named: any bytes but NULs, not to be followed, nor shown to a
+// terminal as it is. It is empty where no header was wrong, and lives until the next call.
 struct tar_failed {
     error reason;
+    std::string_view path;
 };
 
 using tar_event = std::variant<entry_started, entry_data, entry_ended, tar_ended, tar_failed>;
@@ -173,12 +177,28 @@ class tar_reader {
             place_ = place::last_block;
             return std::nullopt;
         }
+        const std::size_t name_size = detail::tar_text(block_, detail::tar_name).size();
+        const std::size_t prefix_size = detail::tar_text(block_, detail::tar_prefix).size();
         const auto entry = parse_tar_header(block_);
-        if (!entry) return fail(in, entry.code(), eaten_ - tar_block_size);
+        if (!entry)
+            return fail(in, entry.code(), eaten_ - tar_block_size,
+                        refused_path(entry.code(), name_size, prefix_size));
         place_ = place::body;
         left_ = entry->size;
         padding_ = tar_padding(entry->size);
         return entry_started{*entry};
+    }
+
+    // The path in a header that was refused. parse_tar_header puts prefix and name together just
+    // before it looks at them; without its magic a header has other things where the prefix stands.
+    std::string_view refused_path(errc why, std::size_t name_size,
+                                  std::size_t prefix_size) noexcept {
+        const bool joined = why == errc::tar_path_refused || why == errc::tar_target_refused;
+        if (joined && prefix_size > 0)
+            return as_text(bytes(block_).first(prefix_size + 1 + name_size));
+        if (why == errc::tar_checksum_mismatch || why == errc::tar_format_unknown || joined)
+            return as_text(bytes(block_).first(name_size));
+        return detail::join_tar_path(block_);
     }
 
     // All input is eaten: what there is to say if none will follow.
@@ -189,13 +209,14 @@ class tar_reader {
             place_ == place::trailer || (between && trailer_ == tar_trailer::optional);
         place_ = place::over;
         if (whole) return tar_ended{};
-        return tar_failed{{errc::tar_truncated, eaten_}};
+        return tar_failed{{errc::tar_truncated, eaten_}, {}};
     }
 
-    std::optional<tar_event> fail(bytes& in, errc code, std::uint64_t offset) noexcept {
+    std::optional<tar_event> fail(bytes& in, errc code, std::uint64_t offset,
+                                  std::string_view path = {}) noexcept {
         place_ = place::over;
         in = {};
-        return tar_failed{{code, offset}};
+        return tar_failed{{code, offset}, path};
     }
 
     std::array<std::byte, tar_block_size> block_{};

@@ -80,6 +80,12 @@ class verifier {
         return errc::none;
     }
 
+    // Whether a file of this path came.
+    bool has(std::string_view path) const noexcept {
+        const file_record* const at = place_of(path, hash_of(path));
+        return at != nullptr && !at->path.empty();
+    }
+
     // The manifest has this entry.
     finding listed(const listed_file& entry) noexcept {
         file_record* const at = place_of(entry.path, hash_of(entry.path));
@@ -132,7 +138,7 @@ class verifier {
     static std::uint64_t folded(std::uint64_t value) noexcept { return value ^ value >> 32; }
 
     // Where the path stands, or else the first free place for it; null if there is neither.
-    file_record* place_of(std::string_view path, std::uint64_t hash) noexcept {
+    file_record* place_of(std::string_view path, std::uint64_t hash) const noexcept {
         if (table_.empty()) return nullptr;
         const auto first = static_cast<std::size_t>(hash % table_.size());
         std::size_t at = first;

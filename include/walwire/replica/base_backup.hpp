@@ -123,6 +123,13 @@ class base_backup : public connecting {
         return session_ ? session_->abandon_copy(reason) : errc::not_now;
     }
 
+    // What of the server's answer was refused, where given_up says archive_name_invalid,
+    // archive_unexpected or tablespace_invalid: an archive's name or a tablespace's path, as
+    // backup::stream_reader has it. It lives as long as the machine.
+    std::string_view refused() const noexcept {
+        return reader_ ? reader_->refused() : std::string_view{};
+    }
+
     // Gives the backup up, from whatever it is doing: `stopped` follows, unless it is whole.
     void stop() noexcept { stopping_ = true; }
 

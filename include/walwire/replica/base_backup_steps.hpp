@@ -178,7 +178,8 @@ inline std::optional<base_backup::event> base_backup::source_known() noexcept {
 }
 
 // AionDB: what stands in the CopyData that came last. The header must say what IDENTIFY_SYSTEM did,
-// as a proxy may have led the two to different servers.
+// as a proxy may have led the two to different servers. Of texts only the numbers made of them are
+// compared, which finds such a mix-up and no deceit (answer.hpp).
 inline std::optional<base_backup::event> base_backup::next_frame() noexcept {
     auto told = frames_->poll(framed_);
     // The end counts when the server has said that the command is done. What stands behind it in

@@ -42,6 +42,14 @@ std::string text_of(walwire::lsn at) {
     return std::string(std::string_view(to_text(at)));
 }
 
+// Why a server of this version cannot be asked for it.
+std::string lacking(const walwire::wire::base_backup& what, int version) {
+    std::string text = "server " + std::to_string(version);
+    if (what.incremental && version < 17) return text + " has no incremental backups (17 has)";
+    if (what.compression && version < 15) return text + " compresses no backups (15 does)";
+    return text + " takes no such backup";
+}
+
 // A file that is sent to the server.
 class upload {
   public:
@@ -148,6 +156,7 @@ class taker {
             line_.dial(timeout(), signals_.number());
             static_cast<void>(machine_.connected());
         } catch (const interrupted&) {
+            machine_.stop(); // or it would say that nobody was there
             static_cast<void>(machine_.connect_failed());
         } catch (const failure& refused) {
             lost_ = refused.what();
@@ -159,6 +168,7 @@ class taker {
         try {
             line_.secure(machine_, accepted.direct, timeout(), signals_.number());
         } catch (const interrupted&) {
+            machine_.stop();
             machine_.disconnected();
         } catch (const failure& lost) {
             lose(lost.what());
@@ -178,8 +188,7 @@ class taker {
         waiting_ = "a checkpoint";
         const walwire::errc code = machine_.begin(what);
         if (code == walwire::errc::unsupported_version)
-            throw failure("server " + std::to_string(source.server_version) +
-                          " cannot do this (compression needs 15, incremental backups need 17)");
+            throw failure(lacking(what, source.server_version));
         if (code != walwire::errc::none) throw failure(std::string(walwire::text(code)));
     }
     void heard(const replica::manifest_wanted&) { uploading_ = true; }
@@ -241,7 +250,9 @@ class taker {
         if (!lost_.empty()) return text + lost_;
         if (why.reason.code == walwire::errc::none)
             return text + "the server closed the connection";
-        return text + describe(why.reason);
+        const std::string_view refused = machine_.refused();
+        return text + describe(why.reason) +
+               (refused.empty() ? std::string() : ": " + quoted(refused));
     }
 
     // What is asked of the server.
@@ -269,6 +280,7 @@ class taker {
 
     // The backup has come. It is not one yet.
     void finish() {
+        stop_if_interrupted();
         waiting_ = "the last of the WAL";
         while (stream_ && !stream_->over()) {
             show();
@@ -281,12 +293,13 @@ class taker {
         waiting_ = "the disk";
         show();
         stop_if_interrupted();
-        store_->conclude();
+        store_->conclude(started_, ended_);
         say_goodbye();
     }
 
+    // The signal may have been taken when the machine had nothing left to stop.
     void stop_if_interrupted() {
-        if (signals_.take() != 0) throw failure("interrupted");
+        if (stopping_ || signals_.take() != 0) throw failure("interrupted");
     }
 
     void say_goodbye() {

@@ -45,6 +45,27 @@ void remove_all(int directory, const std::string& name) noexcept {
     ::unlinkat(directory, name.c_str(), AT_REMOVEDIR);
 }
 
+// A directory's files and directories, and their names in it, one by one. Links are names alone.
+void sync_all(int directory, const std::string& path) {
+    const bool read = each_name(directory, [&](const std::string& name) {
+        const std::string full = path + '/' + name;
+        struct stat found {};
+        if (::fstatat(directory, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0)
+            fail("could not look at " + quoted(full), errno);
+        if (!S_ISDIR(found.st_mode) && !S_ISREG(found.st_mode)) return;
+        constexpr int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+        const descriptor opened(::openat(directory, name.c_str(), flags));
+        if (!opened) fail("could not open file " + quoted(full), errno);
+        if (S_ISDIR(found.st_mode))
+            sync_all(opened.number(), full);
+        else if (::fsync(opened.number()) != 0)
+            fail("could not sync file " + quoted(full), errno);
+    });
+    if (!read) fail("could not read directory " + quoted(path), errno);
+    if (::fsync(directory) != 0 && errno != EBADF && errno != EINVAL)
+        fail("could not sync directory " + quoted(path), errno);
+}
+
 void sync_parent(const std::string& path) {
     const std::size_t slash = path.find_last_of('/');
     const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -189,15 +210,34 @@ void backup_directory::rename(const std::string& from, const std::string& to) {
     sync_names();
 }
 
-void backup_directory::sync() {
+// False where there is no such call: sync(2) is none, as POSIX lets it return before the disk has
+// anything.
+//
+// It waits for all that the file system has to write. That something could not be written since the
+// root was opened, which was before anything was written here, it reports from Linux 5.8 on; before
+// that, only fsync of the very file did. So the manifest and the directories that matter most are
+// given to fsync as well, by whoever writes them.
+bool backup_directory::sync_file_system() const {
 #ifdef __linux__
-    if (::syncfs(root_.number()) != 0)
-        fail("could not sync the file system of " + quoted(path_), errno);
-#else
-    ::sync();
+    if (::syncfs(root_.number()) == 0) return true;
+    if (errno != ENOSYS) fail("could not sync the file system of " + quoted(path_), errno);
 #endif
+    return false;
+}
+
+void backup_directory::sync() {
+    if (!sync_file_system()) sync_all(root_.number(), path_);
     sync_names();
     for (const std::string& each : above_) sync_parent(each);
+}
+
+bool backup_directory::is_same(const backup_directory& other) const {
+    struct stat one {};
+    struct stat two {};
+    if (::fstat(root_.number(), &one) != 0) fail("could not look at " + quoted(path_), errno);
+    if (::fstat(other.root_.number(), &two) != 0)
+        fail("could not look at " + quoted(other.path_), errno);
+    return one.st_dev == two.st_dev && one.st_ino == two.st_ino;
 }
 
 void backup_directory::sync_names() {

@@ -2,9 +2,10 @@
 //
 // What comes from a server decides the names, so no name is trusted. Each part of a path is opened
 // by itself, from the descriptor of the directory before it, and never through a symbolic link;
-// files and links are made only where nothing is. So a path that is there already is refused by
-// its name, whoever put it there; a link leads whoever restores the backup somewhere, but not us.
-// Paths are those that walwire/backup/tar.hpp lets pass.
+// files and links are made only where nothing is. So a file or a link whose path is there already,
+// whoever put it there, is a failure that names it; a directory may come where one is. A link leads
+// whoever restores the backup somewhere, but not us. Paths are those that walwire/backup/tar.hpp
+// lets pass.
 //
 // It has to be empty in the beginning, or absent: then it is made, with the directories above it
 // that are missing. If things go wrong, all that was made is removed again, and nothing else: a
@@ -71,11 +72,15 @@ class backup_directory {
     // One that was made before.
     descriptor open_directory(std::string_view path);
 
-    // All that was written into it, and the names that lead to it, survive the power failing. This
-    // is asked of the whole file system at once, which takes far less than doing so file by file.
+    // Returns when the system says that all that was written into it is on the disk, and the names
+    // that lead to it, so that the power may fail. Linux is asked that of the whole file system at
+    // once, which takes far less than doing so file by file; others have no such call.
     void sync();
     // The backup is one: nothing is removed any more.
     void keep() noexcept { keeps_ = true; }
+
+    // Whether both are one, by whatever paths they were opened.
+    bool is_same(const backup_directory& other) const;
 
     const std::string& path() const noexcept { return path_; }
     std::string full(std::string_view path) const { return path_ + '/' + std::string(path); }
@@ -88,6 +93,7 @@ class backup_directory {
     };
 
     void open();
+    bool sync_file_system() const;
     place find(std::string_view path);
     void made(std::string_view path);
     void sync_names();

@@ -84,6 +84,7 @@ class frame_taker {
             line_.dial(timeout(), signals_.number());
             static_cast<void>(machine_.connected());
         } catch (const interrupted&) {
+            machine_.stop(); // or it would say that nobody was there
             static_cast<void>(machine_.connect_failed());
         } catch (const failure& refused) {
             lost_ = refused.what();
@@ -95,6 +96,7 @@ class frame_taker {
         try {
             line_.secure(machine_, accepted.direct, timeout(), signals_.number());
         } catch (const interrupted&) {
+            machine_.stop();
             machine_.disconnected();
         } catch (const failure& lost) {
             lose(lost.what());

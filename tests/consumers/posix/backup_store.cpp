@@ -1,9 +1,10 @@
 #include "backup_store.hpp"
 
 #include <array>
+#include <filesystem>
+#include <system_error>
 
 #include "failure.hpp"
-#include "messages.hpp"
 
 namespace posix {
 namespace {
@@ -25,6 +26,22 @@ backup::manifest_checksums algorithm_of(const walwire::wire::base_backup& what) 
     return what.checksums.value_or(backup::manifest_checksums::crc32c);
 }
 
+// Without links and "..", as far as it is there.
+std::string resolved(const std::string& directory) {
+    namespace fs = std::filesystem;
+    std::error_code wrong;
+    const fs::path whole = fs::absolute(directory, wrong);
+    const fs::path found = fs::weakly_canonical(whole, wrong);
+    std::string text = wrong ? whole.lexically_normal() : found;
+    while (text.size() > 1 && text.ends_with('/')) text.pop_back();
+    return text;
+}
+
+bool is_within(const std::string& inner, const std::string& outer) {
+    if (!inner.starts_with(outer)) return false;
+    return inner.size() == outer.size() || outer.ends_with('/') || inner[outer.size()] == '/';
+}
+
 } // namespace
 
 backup_store::backup_store(const backup_arguments& given, const replica::source_identified& source,
@@ -33,12 +50,14 @@ backup_store::backup_store(const backup_arguments& given, const replica::source_
       has_manifest_(what.manifest != walwire::wire::backup_manifest::no),
       server_version_(source.server_version), access_(access_of(source)),
       segment_size_(source.segment_size), base_(given.directory, access_, !given.clean),
-      check_(algorithm_of(what), source.system_identifier) {}
+      check_(algorithm_of(what), source.system_identifier) {
+    claim(given.directory);
+}
 
 void backup_store::tablespace(const backup::tablespace& listed) {
     announced_ += listed.size.value_or(0) * 1024;
     listed_tablespace& made = tablespaces_.emplace_back();
-    if (listed.oid == 0) return;
+    if (listed.oid == 0) return check_mappings(); // it is the last
     made.oid = std::to_string(listed.oid);
     const std::string path(listed.path);
     made.in_place = path.starts_with("pg_tblspc/");
@@ -51,16 +70,52 @@ void backup_store::tablespace(const backup::tablespace& listed) {
     place(made, path);
 }
 
-// One that stands elsewhere: under the same path as on the server, if nobody says otherwise.
+// One that stands elsewhere.
 void backup_store::place(listed_tablespace& made, const std::string& path) {
-    std::string target = path;
+    std::string target = plain_ ? std::string() : path;
     for (const auto& [from, to] : given_.tablespaces)
         if (from == path) target = to;
-    if (plain_ && !target.starts_with('/'))
-        throw failure("there is no place here for tablespace " + quoted(printable(path)) +
+    if (target.empty())
+        throw failure("there is no place here for tablespace " + quoted(path) +
                       " (give it one by -T)");
     links_.insert_or_assign(made.oid, mapped_tablespace{path, target});
-    if (plain_) made.directory = std::make_unique<backup_directory>(target, access_, !given_.clean);
+    if (!plain_) return;
+    claim(target);
+    made.directory = std::make_unique<backup_directory>(target, access_, !given_.clean);
+    // A path does not show what is mounted in two places.
+    bool same = made.directory->is_same(base_);
+    for (const listed_tablespace& each : tablespaces_)
+        same = same || (each.directory && each.directory != made.directory &&
+                        each.directory->is_same(*made.directory));
+    if (same) throw failure(quoted(target) + " is where something else of the backup goes");
+}
+
+// Two things that go into one another would be neither.
+void backup_store::claim(const std::string& directory) {
+    const std::string wanted = resolved(directory);
+    for (const std::string& each : claimed_)
+        if (is_within(wanted, each) || is_within(each, wanted))
+            throw failure(quoted(directory) + " is where something else of the backup goes");
+    claimed_.push_back(wanted);
+}
+
+// A mapping that nothing is mapped by is a mistake that the user should not find out later.
+void backup_store::check_mappings() const {
+    for (const auto& [from, to] : given_.tablespaces) {
+        bool listed = false;
+        for (const auto& [oid, each] : links_) listed = listed || each.path == from;
+        if (!listed)
+            throw failure(quoted(from) + ", which -T puts into " + quoted(to) +
+                          ", is no tablespace of this backup");
+    }
+}
+
+// Without its link a tablespace's files are nowhere.
+void backup_store::check_links() const {
+    for (const auto& [oid, each] : links_)
+        if (plain_ && !each.linked)
+            throw failure("the backup has no link pg_tblspc/" + oid + " to its tablespace " +
+                          quoted(each.path));
 }
 
 unpacker::destination backup_store::destination_of(const listed_tablespace& from) {
@@ -75,7 +130,9 @@ unpacker::destination backup_store::destination_of(const listed_tablespace& from
 void backup_store::archive_started(const backup::archive_started& begun) {
     const auto trailer = server_version_ >= first_with_trailers ? backup::tar_trailer::required
                                                                 : backup::tar_trailer::optional;
-    archive_.emplace(trailer, destination_of(tablespaces_.at(begun.index)), links_, check_);
+    unpacker::destination into = destination_of(tablespaces_.at(begun.index));
+    into.archive = to_text(begun.name);
+    archive_.emplace(trailer, std::move(into), links_, check_);
     plain_text_.emplace(begun.name.compression);
     if (!plain_) file_ = base_.create(to_text(begun.name));
 }
@@ -112,6 +169,7 @@ void backup_store::manifest_data(walwire::bytes run) {
 }
 
 void backup_store::manifest_closed() {
+    file_.sync();
     file_.close();
 }
 
@@ -120,8 +178,9 @@ std::unique_ptr<backup_wal> backup_store::make_wal() {
     return std::make_unique<wal_in_tar>(base_, segment_size_, access_);
 }
 
-void backup_store::conclude() {
-    if (has_manifest_) check_.conclude();
+void backup_store::conclude(const backup::started& from, const backup::ended& to) {
+    check_links();
+    if (has_manifest_) check_.conclude(from, to);
     base_.sync();
     for (const listed_tablespace& each : tablespaces_)
         if (each.directory) each.directory->sync();

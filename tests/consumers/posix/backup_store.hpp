@@ -5,7 +5,14 @@
 //              compressed archives stay so
 //
 // Either way each archive is looked into as it passes, and the backup is held against its manifest.
-// The manifest gets its name when all else is durable: a directory that has it has a backup.
+// The manifest gets its name when all was verified and all else is durable, and no archive may have
+// a file of that name. So a directory that has it has a backup, whole but for the WAL, which comes
+// beside it, and for what manifests do not list (verification.hpp). One without a manifest has no
+// such mark: there it is the program's exit status that says that it is whole.
+//
+// The server has no say in where a tablespace goes: its path there is only the name that the user
+// gives it a place by. What has none, or one that holds something, or is part of another, is
+// refused before any archive comes.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +51,9 @@ class backup_store {
     // A place for the log that is streamed beside it.
     std::unique_ptr<backup_wal> make_wal();
 
-    // All is there: verifies it, makes it durable and lets it stay.
-    void conclude();
+    // All is there, and this is where the server said that it starts and ends: verifies it, makes
+    // it durable and lets it stay.
+    void conclude(const walwire::backup::started& from, const walwire::backup::ended& to);
 
     // How much of the archives came, before compression, and how much was announced.
     std::uint64_t done() const noexcept { return done_; }
@@ -60,6 +68,9 @@ class backup_store {
     };
 
     void place(listed_tablespace& made, const std::string& path);
+    void check_mappings() const;
+    void check_links() const;
+    void claim(const std::string& directory);
     unpacker::destination destination_of(const listed_tablespace& from);
     void unpack(walwire::bytes run);
 
@@ -71,6 +82,7 @@ class backup_store {
     const walwire::wal::segment_size segment_size_;
     backup_directory base_;
     std::vector<listed_tablespace> tablespaces_;
+    std::vector<std::string> claimed_; // where the base and the tablespaces go
     tablespace_map links_;
     verification check_;
     std::optional<decompressor> plain_text_; // of the archive that passes

@@ -10,7 +10,10 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
+
+#include "printable.hpp"
 
 namespace posix {
 
@@ -36,9 +39,9 @@ inline std::string reason(int code) {
     return std::generic_category().message(code);
 }
 
-inline std::string quoted(const std::string& name) {
-    return '"' + name + '"';
-}
+// A name as messages have it. Whoever made a backup chose the names in it, so they are not trusted.
+// It is an object because std::quoted would be found beside a function, and match better.
+inline constexpr auto quoted = [](std::string_view name) { return '"' + printable(name) + '"'; };
 
 // "could not open "/archive": Permission denied"
 [[noreturn]] inline void fail(const std::string& what, int code) {

@@ -1,26 +1,17 @@
 // What the program says to people: one line each, on standard error.
 //
-// A server's words are bytes from the network; control characters in them are shown as '?', so that
-// none of them steers the terminal.
+// A server's words are bytes from the network, so they pass through printable.hpp.
 #pragma once
 
 #include <cstdio>
 #include <string>
-#include <string_view>
 
 #include <walwire/error.hpp>
 #include <walwire/replica/event.hpp>
 
-namespace posix {
+#include "printable.hpp"
 
-inline std::string printable(std::string_view text) {
-    std::string shown;
-    for (const char c : text) {
-        const auto code = static_cast<unsigned char>(c);
-        shown += code < 0x20 || code == 0x7f ? '?' : c;
-    }
-    return shown;
-}
+namespace posix {
 
 inline void say(const std::string& line) {
     std::fprintf(stderr, "walwire: %s\n", line.c_str());

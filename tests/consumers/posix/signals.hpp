@@ -1,8 +1,11 @@
-// SIGINT and SIGTERM as a descriptor to poll.
+// SIGINT, SIGTERM and SIGHUP as a descriptor to poll.
 //
 // A handler may do next to nothing, so it writes the signal's number into a pipe whose other end
 // the receive loop waits on together with its socket: no signal is missed between a check and a
 // sleep. One at a time may exist. Leaving it gives the signals back to whoever had them.
+//
+// A SIGHUP that was ignored before stays ignored, as nohup has it. SIGPIPE is ignored: whoever read
+// our output may go away, and that must not keep us from cleaning up.
 #pragma once
 
 #include <csignal>
@@ -28,6 +31,8 @@ class signals {
     descriptor writing_;
     struct sigaction interrupt_ {};
     struct sigaction terminate_ {};
+    struct sigaction hang_up_ {};
+    struct sigaction pipe_ {};
 };
 
 } // namespace posix

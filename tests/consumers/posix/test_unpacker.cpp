@@ -139,12 +139,14 @@ TEST_CASE("an archive that is only looked at writes nothing and is judged the sa
     content archive;
     add_directory(archive, "base");
     add_file(archive, "base/1", "x");
+    add_directory(archive, "pg_tblspc");
     add_link(archive, "pg_tblspc/16384", "/srv/one");
     unpacker::destination look;
     look.below = "look";
     CHECK(test.unpack(archive, true, look) == "");
     CHECK(fs::is_empty(test.at("")));
     CHECK(test.check.files() == 1);
+    CHECK(test.links["16384"].linked);
     CHECK(test.unpack(archive, true, look).find("base/1") != std::string::npos); // it came before
     add_link(archive, "pg_tblspc/16385", "/srv/two");
     CHECK(unpacking().unpack(archive, true, look).find("no tablespace") != std::string::npos);

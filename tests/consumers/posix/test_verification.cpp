@@ -31,14 +31,19 @@ const file letters{"global/1", "abc",
                    R"("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")"};
 const file bare{"PG_VERSION", "18\n", ""};
 
-std::string manifest_of(const std::vector<file>& files) {
+// Where a backup starts and ends.
+const walwire::backup::started from{{0x2000028}, {1}};
+const walwire::backup::ended to{{0x2000100}, {1}};
+const std::string ranges = "{ \"Timeline\": 1, \"Start-LSN\": \"0/2000028\", "
+                           "\"End-LSN\": \"0/2000100\" }";
+
+std::string manifest_of(const std::vector<file>& files, const std::string& wal = ranges) {
     std::string text = "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [";
     for (const file& each : files)
         text += std::string(&each == files.data() ? "\n" : ",\n") + "{ \"Path\": \"" + each.path +
                 "\", \"Size\": " + std::to_string(each.body.size()) +
                 ", \"Last-Modified\": \"2026-01-01 00:00:00 GMT\"" + each.checksum + " }";
-    text += "\n],\n\"WAL-Ranges\": [\n{ \"Timeline\": 1, \"Start-LSN\": \"0/2000028\", "
-            "\"End-LSN\": \"0/2000100\" }\n],\n";
+    text += "\n],\n\"WAL-Ranges\": [\n" + wal + "\n],\n";
     std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
     ::SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
     text += "\"Manifest-Checksum\": \"";
@@ -62,7 +67,7 @@ std::string verdict(manifest_checksums algorithm, const std::vector<file>& came,
         for (const file& each : came) come(check, each);
         for (std::size_t at = 0; at < manifest.size(); at += 100)
             check.manifest(walwire::as_bytes(std::string_view(manifest).substr(at, 100)));
-        check.conclude();
+        check.conclude(from, to);
     } catch (const failure& why) {
         return why.what();
     }
@@ -107,6 +112,60 @@ TEST_CASE("the file that is not what it should be is named") {
           prefix + "\"base/5/1\" has a checksum that was not asked for");
     CHECK(verdict(crc, {bare}, manifest) ==
           prefix + "\"base/5/1\" is in the manifest but did not come (and 1 more)");
+    CHECK(verdict(crc, {digits, bare}, manifest_of({bare, digits})) ==
+          prefix + "\"PG_VERSION\" has no checksum in the manifest");
+    CHECK(verdict(crc, {bare}, manifest_of({bare})) ==
+          prefix + "\"PG_VERSION\" has no checksum in the manifest");
+}
+
+TEST_CASE("the WAL that a manifest needs is that of its backup") {
+    const auto range = [](unsigned timeline, const char* start, const char* end) {
+        return "{ \"Timeline\": " + std::to_string(timeline) + ", \"Start-LSN\": \"" + start +
+               "\", \"End-LSN\": \"" + end + "\" }";
+    };
+    const auto said = [](const std::string& wal, walwire::timeline_id last = {1}) {
+        verification check(manifest_checksums::none);
+        const std::string manifest = manifest_of({}, wal);
+        check.manifest(walwire::as_bytes(manifest));
+        try {
+            check.conclude(from, {to.end, last});
+        } catch (const failure& why) {
+            return std::string(why.what());
+        }
+        return std::string();
+    };
+    const std::string wrong = "the WAL that the backup's manifest needs is not that of this "
+                              "backup, from 0/2000028 to 0/2000100";
+    CHECK(said(ranges) == "");
+    CHECK(said("") == wrong);
+    CHECK(said(range(1, "0/2000029", "0/2000100")) == wrong);
+    CHECK(said(range(1, "0/2000027", "0/2000100")) == wrong);
+    CHECK(said(range(1, "0/2000028", "0/2000101")) == wrong);
+    CHECK(said(range(1, "0/2000028", "0/20000FF")) == wrong);
+    CHECK(said(range(2, "0/2000028", "0/2000100")) == wrong);
+    CHECK(said(ranges + ", " + ranges) == wrong);
+    // Of a standby that was promoted from timeline to timeline: from the newest back.
+    const std::string third = range(3, "0/2000090", "0/2000100");
+    const std::string second = range(2, "0/2000060", "0/2000090");
+    const std::string first = range(1, "0/2000028", "0/2000060");
+    CHECK(said(third + ", " + second + ", " + first, {3}) == "");
+    CHECK(said(first + ", " + second + ", " + third, {3}) == "");
+    CHECK(said(third + ", " + second + ", " + first, {2}) == wrong);
+    CHECK(said(third + ", " + first, {3}) == wrong);
+    CHECK(said(third + ", " + second, {3}) == wrong);
+    CHECK(said(second + ", " + first, {3}) == wrong);
+    CHECK(said(range(3, "0/2000091", "0/2000100") + ", " + second + ", " + first, {3}) == wrong);
+    // One that begins or ends where there was no WAL between two promotions.
+    CHECK(said(third + ", " + range(2, "0/2000090", "0/2000090") + ", " +
+                   range(1, "0/2000028", "0/2000090"),
+               {3}) == "");
+}
+
+TEST_CASE("a manifest that cannot be read is refused with the file that it was about") {
+    const std::string manifest = manifest_of({with_path(digits, "../etc/\x7fpasswd")});
+    CHECK(
+        verdict(manifest_checksums::crc32c, {digits}, manifest).find("file \"../etc/?passwd\": ") !=
+        std::string::npos);
 }
 
 TEST_CASE("a manifest that was changed or cut is no manifest") {
@@ -142,13 +201,15 @@ TEST_CASE("it grows with the number of files") {
 TEST_CASE("it says how much was verified") {
     verification check(manifest_checksums::crc32c);
     come(check, digits);
-    come(check, bare);
-    const std::string manifest = manifest_of({digits, bare});
+    come(check, with_path(digits, "x"));
+    const std::string manifest = manifest_of({digits, with_path(digits, "x")});
     check.manifest(walwire::as_bytes(manifest));
-    check.conclude();
+    check.conclude(from, to);
     CHECK(check.files() == 2);
     CHECK(check.listed() == 2);
-    CHECK(check.checked() == 1);
+    CHECK(check.checked() == 2);
+    CHECK(check.has("base/5/1"));
+    CHECK_FALSE(check.has("base/5/2"));
 }
 
 TEST_CASE("a manifest that names another system is refused at once") {

@@ -8,10 +8,17 @@
 // servers send leads from pg_tblspc to a tablespace; it has to lead to where the list of
 // tablespaces said, which came before all archives, and what is made of it is the owner's link to
 // where the owner wants it.
+//
+// A path comes once, directories excepted, and what is above it has come before. In a directory the
+// file system says so. Where an archive is only looked at, the verification knows the files, and
+// the directories' paths are kept here, some thousands in a large cluster, and few of them long.
+//
+// No archive has a backup_manifest: the name is the sign that a backup was verified.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -26,6 +33,7 @@ namespace posix {
 struct mapped_tablespace {
     std::string path;
     std::string target;
+    bool linked = false; // an archive had the link to it
 };
 // By the name that they have in pg_tblspc.
 using tablespace_map = std::map<std::string, mapped_tablespace, std::less<>>;
@@ -34,12 +42,14 @@ class unpacker {
   public:
     // Of the archive's files: where they go, and what stands before their paths in a manifest.
     struct destination {
+        std::string archive;                   // its name, for messages
         backup_directory* directory = nullptr; // none: they are only looked at
         std::string below;                     // a path in it, with a slash behind it, or empty
         std::string listed_below;              // the same for the manifest's paths
     };
 
-    unpacker(walwire::backup::tar_trailer trailer, destination into, const tablespace_map& links,
+    // What comes is noted in `links` and `check`.
+    unpacker(walwire::backup::tar_trailer trailer, destination into, tablespace_map& links,
              verification& check)
         : reader_(trailer), into_(std::move(into)), links_(links), check_(check) {}
     unpacker(const unpacker&) = delete;
@@ -55,13 +65,17 @@ class unpacker {
     void heard(const walwire::backup::entry_ended&);
     void heard(const walwire::backup::tar_ended&) {}
     void heard(const walwire::backup::tar_failed& failed);
+    void admit(const walwire::backup::tar_entry& entry);
+    void look_at(const walwire::backup::tar_entry& entry);
     void link(const walwire::backup::tar_entry& entry);
+    [[noreturn]] void refuse(std::string_view path, const std::string& why) const;
 
     walwire::backup::tar_reader reader_;
     destination into_;
-    const tablespace_map& links_;
+    tablespace_map& links_;
     verification& check_;
-    new_file file_; // that is being written
+    std::set<std::string, std::less<>> directories_; // of an archive that is only looked at
+    new_file file_;                                  // that is being written
     bool in_file_ = false;
 };
 

@@ -2,7 +2,12 @@
 //
 // Every file is noted with its size and checksum as it passes; the manifest, which comes last, is
 // read as it passes, too. Only `conclude` says that all is well: that the manifest's own checksum
-// is right, that every file in it came and is what it should be, and that no other came.
+// is right, that every file in it came, has the size and the checksum that it says, and a checksum
+// at all if any were asked for, that no file came that it does not list, and that the WAL it needs
+// is that from where the server said the backup starts to where it said it ends.
+//
+// What manifests do not list is not verified: directories, links, and what lies in pg_wal. Nor is a
+// manifest signed: it says what the server read, and nothing of whether that was right.
 //
 // Servers up to 12 have no manifests, and whoever asks for none gets none: then files are noted for
 // the sake of doubles alone, and checksums are not even computed.
@@ -15,6 +20,7 @@
 #include <vector>
 
 #include <walwire/auth/openssl.hpp>
+#include <walwire/backup/archive.hpp>
 #include <walwire/backup/checksum.hpp>
 #include <walwire/backup/manifest_reader.hpp>
 #include <walwire/backup/verifier.hpp>
@@ -36,10 +42,14 @@ class verification {
     void data(walwire::bytes run);
     void file_ended();
 
+    // Whether a file of this path came.
+    bool has(std::string_view path) const noexcept { return files_.has(path); }
+
     // The manifest's bytes. Throws failure as soon as they are none of a manifest.
     void manifest(walwire::bytes run);
-    // Throws failure, which names the first file that is not what it should be.
-    void conclude();
+    // Given where the server said that the backup starts and ends. Throws failure, which names the
+    // first file that is not what it should be.
+    void conclude(const walwire::backup::started& from, const walwire::backup::ended& to);
 
     std::size_t files() const noexcept { return files_.size(); }
     // How many of them the manifest listed, and how many of those with a checksum.
@@ -49,6 +59,7 @@ class verification {
   private:
     void heard(const walwire::backup::manifest_event& told);
     void note(std::string_view path, const char* what);
+    void check_ranges(const walwire::backup::started& from, const walwire::backup::ended& to);
     static void expect(walwire::errc code);
 
     const walwire::backup::manifest_checksums algorithm_;
@@ -60,6 +71,7 @@ class verification {
     std::uint64_t size_ = 0; // of the file that passes
     std::vector<std::byte> room_;
     walwire::backup::manifest_reader reader_;
+    std::vector<walwire::backup::wal_range> ranges_;
     std::size_t listed_ = 0;
     std::size_t checked_ = 0;
     bool whole_ = false;

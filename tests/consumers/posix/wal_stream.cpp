@@ -152,6 +152,7 @@ class without_signals {
         ::sigemptyset(&taken);
         ::sigaddset(&taken, SIGINT);
         ::sigaddset(&taken, SIGTERM);
+        ::sigaddset(&taken, SIGHUP);
         ::pthread_sigmask(SIG_BLOCK, &taken, &before_);
     }
     without_signals(const without_signals&) = delete;
