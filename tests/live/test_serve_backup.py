@@ -151,13 +151,82 @@ class ServedBackup(live.Live):
         run = backups.take(self.serve, self.directory(), '-Ft')
         self.assertEqual(run.process.returncode, 1)
         self.assertIn('is neither a file nor a directory', run.said)
-        os.unlink(os.path.join(self.kept, 'backup_label'))
-        again = walwire.run(
+        label = os.path.join(self.kept, 'backup_label')
+        with open(label, 'a') as file:
+            file.write('INCREMENTAL FROM LSN: 0/1000028\nINCREMENTAL FROM TLI: 1\n')
+        self.assert_not_offered('is an incremental backup; combine it first')
+        os.unlink(label)
+        self.assert_not_offered('has no backup_label')
+
+    def assert_not_offered(self, why):
+        run = walwire.run(
             'serve', '--listen', '127.0.0.1:0', '--wal', self.wal, '--backup', self.kept
         )
-        self.assertEqual(again.process.returncode, 1)
-        self.assertIn('has no backup_label', again.said)
-        self.assert_lines(again, 1)
+        self.assertEqual(run.process.returncode, 1)
+        self.assertIn(why, run.said)
+        self.assert_lines(run, 1)
+
+    def first_segment(self):
+        """The segment that the backup begins in, and where in it."""
+        with open(os.path.join(self.kept, 'backup_label')) as file:
+            words = file.readline().split()
+        return words[5][:-1], cluster.parse_lsn(words[3]) % self.primary.segment_size
+
+    def assert_backup_refused(self, serve, why, *options):
+        """It is, before anything of it is there."""
+        directory = self.directory()
+        run = backups.take(serve, directory, '-F', 'tar', *options)
+        self.assertEqual(run.process.returncode, 1, run.said)
+        self.assertIn(why, run.said)
+        self.assert_lines(run, 1)
+        self.assertEqual(os.listdir(directory), [])
+
+    def test_log_removed(self):
+        """WAL that somebody removed is not made up."""
+        self.begin()
+        self.primary.stop()
+        name, _ = self.first_segment()
+        for suffix in ('', '.partial'):
+            path = os.path.join(self.wal, name + suffix)
+            if os.path.exists(path):
+                os.unlink(path)
+        self.assert_backup_refused(self.serve, 'ERROR 58P01', '-X', 'fetch')
+        self.assertIn('needs WAL segment %s, which is not there' % name, self.serve.said)
+        self.assert_backup_refused(self.serve, 'segment %s' % name, '-X', 'stream')
+        run = backups.take(self.serve, self.directory(), '-F', 'tar', '-X', 'none')
+        self.assertEqual(run.process.returncode, 0, run.said)
+
+    def test_log_not_there_yet(self):
+        """A backup is refused until its WAL has come, and served from then on."""
+        self.begin()
+        self.primary.stop()
+        self.receive.__exit__()
+        name, start = self.first_segment()
+        names = [each for each in sorted(os.listdir(self.wal)) if each[:8] == name[:8]]
+        late = self.directory()
+        for each in names:
+            if each[:24] < name:
+                shutil.copy(os.path.join(self.wal, each), late)
+        [known] = [each for each in names if each[:24] == name]
+        with open(os.path.join(self.wal, known), 'rb') as file:
+            head = file.read(start)
+        path = os.path.join(late, name + '.partial')
+        with open(path, 'wb') as file:
+            file.write(head.ljust(self.primary.segment_size, b'\0'))
+        cluster.own(late)
+        for each in os.listdir(late):
+            cluster.own(os.path.join(late, each))
+        with relay.Serve(late, '--backup', self.kept) as serve:
+            self.assertIn('cannot be served with its WAL as it is', serve.said)
+            for method in ('fetch', 'stream', 'none'):
+                self.assert_backup_refused(serve, 'what there is ends at', '-X', method)
+            os.unlink(path)
+            for each in names:
+                if each[:24] >= name:
+                    shutil.copy(os.path.join(self.wal, each), late)
+                    cluster.own(os.path.join(late, each))
+            run = backups.take(serve, self.directory(), '-F', 'tar', '-X', 'fetch')
+            self.assertEqual(run.process.returncode, 0, run.said)
 
     def test_interrupted(self):
         """A client that leaves in the middle costs nobody anything."""

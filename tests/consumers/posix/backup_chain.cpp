@@ -30,7 +30,7 @@ backup_chain::backup_chain(const std::vector<std::string>& directories)
 void backup_chain::add(const std::string& directory) {
     const backup_source& added = backups_.emplace_back(directory);
     const auto& builds_on = added.label().builds_on;
-    read_manifest(directory);
+    listed_.push_back(read_manifest(directory));
     if (backups_.size() == 1) {
         if (builds_on)
             throw failure(quoted(directory) +
@@ -52,14 +52,14 @@ void backup_chain::add(const std::string& directory) {
 }
 
 // To its end, as nothing in it is known to be true before that.
-void backup_chain::read_manifest(const std::string& directory) {
+manifest_entries backup_chain::read_manifest(const std::string& directory) const {
     const std::string path = directory + "/backup_manifest";
     std::ifstream file(path, std::ios::binary);
     if (!file) fail("could not open " + quoted(path), errno);
     std::vector<std::byte> room(backup::manifest_room_size);
     std::vector<char> chunk(64 * 1024);
     backup::manifest_reader reader(room, walwire::auth::openssl_digests());
-    listed_.clear();
+    manifest_entries listed;
     std::optional<std::uint64_t> named;
     for (bool more = true; more;) {
         file.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
@@ -71,8 +71,8 @@ void backup_chain::read_manifest(const std::string& directory) {
             if (const auto* begun = std::get_if<backup::manifest_started>(&*told)) {
                 named = begun->system_identifier;
             } else if (const auto* each = std::get_if<backup::listed_file>(&*told)) {
-                if (each->checksum.algorithm != backup::manifest_checksums::none)
-                    listed_.insert_or_assign(std::string(each->path), each->checksum);
+                if (backup::is_listed_kind(each->path))
+                    listed[std::string(each->path)] = {each->size, each->checksum};
             } else if (const auto* wrong = std::get_if<backup::manifest_failed>(&*told)) {
                 throw failure("the manifest of " + quoted(directory) + ": " +
                               std::string(walwire::text(wrong->code)));
@@ -86,11 +86,13 @@ void backup_chain::read_manifest(const std::string& directory) {
         throw failure("the manifest of " + quoted(directory) + " is of system " +
                       std::to_string(*named) + ", but its control file of system " +
                       std::to_string(backups_.back().system_identifier()));
+    return listed;
 }
 
-const backup::checksum_value* backup_chain::listed(std::string_view path) const {
-    const auto found = listed_.find(path);
-    return found == listed_.end() ? nullptr : &found->second;
+const manifest_entry* backup_chain::listed(std::string_view path, std::size_t place) const {
+    const manifest_entries& all = listed_[listed_.size() - 1 - place];
+    const auto found = all.find(path);
+    return found == all.end() ? nullptr : &found->second;
 }
 
 } // namespace posix

@@ -3,10 +3,12 @@
 //
 // It looks at labels, manifests and control files alone, before anything is written anywhere. That
 // they fit together is certain then: the system identifier tells clusters apart, and a backup's
-// start, on its timeline, is where the next one says that it goes on from. That each is whole is
-// not; pg_verifybackup finds out, and so does `walwire backup` while it takes one.
+// start, on its timeline, is where the next one says that it goes on from. Whether the files are
+// those that the manifests list is for whoever reads them (combine.hpp): the lists are kept for
+// that, some hundred bytes for each file of each backup.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -21,6 +23,13 @@
 
 namespace posix {
 
+// What a manifest says of a file.
+struct manifest_entry {
+    std::uint64_t size = 0;
+    walwire::backup::checksum_value checksum; // its algorithm is none where there is none
+};
+using manifest_entries = std::map<std::string, manifest_entry, std::less<>>;
+
 class backup_chain {
   public:
     // The full backup first, as pg_combinebackup takes them. Throws failure.
@@ -32,16 +41,19 @@ class backup_chain {
     std::uint64_t system_identifier() const noexcept { return newest().system_identifier(); }
     // That of the newest one, as a full backup has it.
     const std::string& label() const noexcept { return newest().label().full; }
-    // What the newest one's manifest says of a file; null where it says no checksum.
-    const walwire::backup::checksum_value* listed(std::string_view path) const;
+    // All that the newest one's manifest lists but for WAL, which nobody holds against it.
+    const manifest_entries& listed() const noexcept { return listed_.back(); }
+    // What a manifest says of a file, that of the backup at this place in directories(); null where
+    // it does not list it.
+    const manifest_entry* listed(std::string_view path, std::size_t place = 0) const;
 
   private:
     void add(const std::string& directory);
-    void read_manifest(const std::string& directory);
+    manifest_entries read_manifest(const std::string& directory) const;
 
     std::vector<std::string> directories_;
-    std::deque<backup_source> backups_; // oldest first
-    std::map<std::string, walwire::backup::checksum_value, std::less<>> listed_;
+    std::deque<backup_source> backups_;    // oldest first
+    std::vector<manifest_entries> listed_; // oldest first
 };
 
 } // namespace posix

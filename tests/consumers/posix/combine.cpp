@@ -3,11 +3,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <ctime>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string_view>
 
 #include <walwire/auth/openssl.hpp>
@@ -58,6 +58,25 @@ bool is_incremental(const std::string& path) {
             path.starts_with("pg_tblspc/"));
 }
 
+// Who restores a backup is free to write these, and pg_verifybackup knows that. A tablespace_map is
+// given up for links.
+bool may_differ(std::string_view path) {
+    return path == "postgresql.auto.conf" || path == "recovery.signal" ||
+           path == "standby.signal" || path == "tablespace_map";
+}
+
+bool has_checksum(const manifest_entry& entry) {
+    return entry.checksum.algorithm != backup::manifest_checksums::none;
+}
+
+void hold_against(const manifest_entry& known, const std::string& path, std::uint64_t size,
+                  const backup::checksum_value& checksum) {
+    if (size != known.size)
+        throw failure(quoted(path) + " has another size than its manifest says");
+    if (has_checksum(known) && checksum != known.checksum)
+        throw failure(quoted(path) + " has another checksum than its manifest says");
+}
+
 class combiner {
   public:
     explicit combiner(const combine_arguments& given)
@@ -67,6 +86,7 @@ class combiner {
 
     void run() {
         refuse_map();
+        refuse_incomplete();
         find_places();
         base_ = std::make_unique<backup_directory>(given_.directory, access_, false);
         const backup_archive& base = archives_.back();
@@ -86,6 +106,31 @@ class combiner {
         if (!none && size > 0)
             throw failure(quoted(path) + " names tablespaces, which need links in " +
                           quoted(newest_ + "/pg_tblspc") + " instead");
+    }
+
+    // The names and sizes of what is there are known, so what they give away shows at once.
+    void refuse_incomplete() const {
+        std::set<std::string_view> missing;
+        for (const auto& [path, entry] : chain_.listed())
+            if (!may_differ(path)) missing.insert(path);
+        for (const backup_archive& archive : archives_) {
+            const std::string below = listed_below(archive);
+            for (const backup_entry& each : archive.entries) {
+                if (each.kind != backup::tar_kind::file) continue;
+                const std::string path = below + each.path;
+                missing.erase(path);
+                const manifest_entry* const known = known_of(path);
+                if (known) hold_against(*known, newest_ + '/' + path, each.size, known->checksum);
+            }
+        }
+        if (!missing.empty())
+            throw failure("file " + quoted(*missing.begin()) + " of " + quoted(newest_) +
+                          " is in its manifest but not there");
+    }
+
+    // What a file of the newest backup has to be; null: whatever it is.
+    const manifest_entry* known_of(std::string_view path) const {
+        return may_differ(path) ? nullptr : chain_.listed(path);
     }
 
     void find_places() {
@@ -109,7 +154,7 @@ class combiner {
     }
 
     // Its own WAL, which manifests do not list.
-    void copy_log() {
+    void copy_log() try {
         const fs::path top = newest_ + "/pg_wal";
         for (const fs::directory_entry& each : fs::recursive_directory_iterator(top)) {
             const std::string path = "pg_wal/" + each.path().lexically_relative(top).string();
@@ -119,6 +164,8 @@ class combiner {
             else
                 copy(each.path().string(), *base_, path, path);
         }
+    } catch (const fs::filesystem_error& wrong) {
+        fail("could not read " + quoted(wrong.path1().string()), wrong.code().value());
     }
 
     void write(const backup_archive& archive) {
@@ -145,6 +192,7 @@ class combiner {
     void write_file(const backup_entry& entry, backup_directory& into, const std::string& path,
                     const std::string& listed) {
         if (entry.given) {
+            verify(old_file(newest_ + '/' + listed), known_of(listed));
             bool told = false;
             write_runs(into, path, listed, nullptr, [&] {
                 return std::exchange(told, true) ? walwire::bytes()
@@ -152,6 +200,7 @@ class combiner {
             });
         } else if (is_incremental(listed)) {
             rebuilt_file whole(chain_.directories(), listed, room_);
+            verify(whole);
             ++rebuilt_;
             write_runs(into, plain_path(path), plain_path(listed), nullptr,
                        [&] { return whole.next(); });
@@ -160,30 +209,56 @@ class combiner {
         }
     }
 
-    // Who restores a backup is free to write settings into it, and pg_verifybackup knows that.
+    // Every file that one is put together from, against the manifest of its own backup.
+    void verify(const rebuilt_file& whole) {
+        std::size_t place = 0;
+        for (const old_file* const each : whole.sources()) {
+            const std::string& directory = chain_.directories()[place];
+            verify(*each, chain_.listed(each->path().substr(directory.size() + 1), place));
+            ++place;
+        }
+    }
+
+    void verify(const old_file& file, const manifest_entry* known) {
+        if (!known) return;
+        backup::checksum checksum;
+        check(checksum.begin(known->checksum.algorithm, walwire::auth::openssl_digests()));
+        std::uint64_t size = has_checksum(*known) ? 0 : file.size();
+        while (has_checksum(*known)) {
+            if (signals_.take() != 0) throw failure("interrupted");
+            const auto run = walwire::bytes(room_).first(file.read(room_, size));
+            if (run.empty()) break;
+            check(checksum.update(run));
+            size += run.size();
+        }
+        const auto value = checksum.finish();
+        check(value.code());
+        hold_against(*known, file.path(), size, *value);
+    }
+
     void copy(const std::string& from, backup_directory& into, const std::string& path,
               const std::string& listed) {
         const old_file file(from);
-        const bool settings = listed == "postgresql.auto.conf";
         std::uint64_t offset = 0;
-        write_runs(into, path, listed, settings ? nullptr : chain_.listed(listed), [&] {
+        write_runs(into, path, listed, known_of(listed), [&] {
             const walwire::bytes run = walwire::bytes(room_).first(file.read(room_, offset));
             offset += run.size();
             return run;
         });
     }
 
-    // Writes a file of the runs that `next` gives until there are none. `known`: the checksum that
-    // it has to have, if there is one.
+    // Writes a file of the runs that `next` gives until there are none. `known`: what a file of the
+    // newest backup has to be that is copied; null for others.
     template <class Next>
     void write_runs(backup_directory& into, const std::string& path, const std::string& listed,
-                    const backup::checksum_value* known, Next&& next) {
-        const bool two = known && known->algorithm != backup::manifest_checksums::crc32c;
+                    const manifest_entry* known, Next&& next) {
+        const bool two = known && has_checksum(*known) &&
+                         known->checksum.algorithm != backup::manifest_checksums::crc32c;
         const walwire::auth::digests digests = walwire::auth::openssl_digests();
         new_file file = into.create(path);
         backup::checksum checksum, other;
         check(checksum.begin(backup::manifest_checksums::crc32c, digests));
-        if (two) check(other.begin(known->algorithm, digests));
+        if (two) check(other.begin(known->checksum.algorithm, digests));
         std::uint64_t size = 0;
         for (walwire::bytes run = next(); !run.empty(); run = next()) {
             if (signals_.take() != 0) throw failure("interrupted");
@@ -196,9 +271,7 @@ class combiner {
         check(value.code());
         const auto found = two ? other.finish() : value;
         check(found.code());
-        if (known && *found != *known)
-            throw failure("file " + quoted(listed) + " of " + quoted(newest_) +
-                          " has another checksum than its manifest says");
+        if (known) hold_against(*known, newest_ + '/' + listed, size, *found);
         if (backup::is_listed_kind(listed)) manifest_.add(listed, size, std::time(nullptr), *value);
         ++files_;
         bytes_ += size;

@@ -8,9 +8,15 @@
 //     backup_label                 the same, as of a full backup
 //     backup_manifest              a new one, with the newest one's ranges of WAL
 //
-// All of it is checked that can be without writing (backup_chain.hpp) before anything is made. A
-// file that is copied whole is held against the newest manifest: the new one would cover up what
-// has gone wrong with it.
+// The new manifest would cover up whatever has gone wrong with a file since it was backed up, so
+// each is held against the manifest of its own backup: one that is copied whole as it passes, and
+// every file that one is put together from before that, which takes reading it once more. Before
+// anything is made the backups are known to follow each other (backup_chain.hpp), and the newest to
+// have every file that its manifest lists, in its size.
+//
+// Files that no manifest lists are taken as they are, for nobody knows better; WAL is among them.
+// So are those that whoever restores a backup may write or remove: the settings of ALTER SYSTEM and
+// the two files that begin a recovery.
 #pragma once
 
 #include "arguments.hpp"

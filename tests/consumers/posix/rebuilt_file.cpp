@@ -87,6 +87,13 @@ rebuilt_file::rebuilt_file(const std::vector<std::string>& directories, const st
     whole_ = *made;
 }
 
+std::vector<const old_file*> rebuilt_file::sources() const {
+    std::vector<const old_file*> all;
+    for (const part& each : parts_) all.push_back(&each.file);
+    if (full_) all.push_back(&*full_);
+    return all;
+}
+
 void rebuilt_file::read_header(part& into) const {
     backup::incremental_reader reader(into.file.size());
     walwire::bytes in;

@@ -56,6 +56,8 @@ class rebuilt_file {
     rebuilt_file& operator=(const rebuilt_file&) = delete;
 
     std::uint64_t size() const noexcept { return whole_.size(); }
+    // What it is made of, that of the newest backup first; the last one may be a whole file.
+    std::vector<const old_file*> sources() const;
     // What follows, in the room; empty at the end. Throws failure.
     walwire::bytes next();
 

@@ -11,6 +11,7 @@
 #include <walwire/auth/openssl.hpp>
 
 #include "failure.hpp"
+#include "needed_wal.hpp"
 
 namespace posix {
 
@@ -33,12 +34,15 @@ served_backup::served_backup(const backup_source& source, wal_source& log, int m
     : source_(source), log_(log), major_version_(major_version), manifest_wanted_(asked.manifest),
       algorithm_(asked.checksums.value_or(wire::manifest_checksums::crc32c)),
       progress_wanted_(asked.progress), log_wanted_(asked.wal), rate_(asked.max_rate),
-      archives_(source.list(asked.tablespace_map)), ranges_(source.ranges()) {
-    if (ranges_.empty()) {
-        log_.refresh();
-        ranges_.push_back({source.timeline(), source.start(), log_.end()});
-    }
-    if (log_wanted_) add_log();
+      archives_(source.list(asked.tablespace_map)) {
+    log_.refresh();
+    ranges_ = needed_wal(source, log_);
+    // Who does not want it here may stream it, and says so nowhere.
+    require_end(ranges_, log_);
+    log_end_ = log_.end();
+    if (!log_wanted_) return;
+    require_segments(ranges_, log_);
+    add_log();
 }
 
 // The segments that the backup cannot do without, as archived already: the client's server is not
@@ -270,26 +274,43 @@ std::size_t served_backup::read_body(walwire::mutable_bytes into) {
         const std::uint64_t at = entry.size - body_left_;
         std::memcpy(into.data(), entry.content.data() + at, size);
         got = size;
-    } else if (log_at_.valid()) {
-        const auto run = log_at_ < log_.end() ? log_.read(log_at_, log_.end()) : std::nullopt;
-        if (run) {
-            got = std::min(size, run->wal.size());
-            std::memcpy(into.data(), run->wal.data(), got);
-        }
-        log_at_ = log_at_ + size;
     } else {
-        while (got < size) {
-            const ssize_t read = ::read(file_.number(), into.data() + got, size - got);
-            if (read < 0 && errno == EINTR) continue;
-            if (read < 0) fail("could not read " + quoted(entry.path), errno);
-            if (read == 0) break;
-            got += static_cast<std::size_t>(read);
-        }
+        got = log_at_.valid() ? read_log(into.first(size)) : read_file(into.first(size));
     }
     std::memset(into.data() + got, 0, size - got);
     check(checksum_.update(into.first(size)));
     body_left_ -= size;
     return size;
+}
+
+// All that there is of the log, which is all that the backup needs.
+std::size_t served_backup::read_log(walwire::mutable_bytes into) {
+    const walwire::lsn from = log_at_;
+    log_at_ = log_at_ + into.size();
+    if (from >= log_end_) return 0;
+    const auto size =
+        static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), log_end_ - from));
+    const auto run = log_.read(from, log_end_);
+    if (!run || run->wal.size() < size)
+        throw failure("WAL that the backup needs, from " +
+                          std::string(std::string_view(to_text(from))) +
+                          " on, is not there any more",
+                      ENOENT);
+    std::memcpy(into.data(), run->wal.data(), size);
+    return size;
+}
+
+std::size_t served_backup::read_file(walwire::mutable_bytes into) {
+    std::size_t got = 0;
+    while (got < into.size()) {
+        const ssize_t read = ::read(file_.number(), into.data() + got, into.size() - got);
+        if (read < 0 && errno == EINTR) continue;
+        if (read < 0)
+            fail("could not read " + quoted(archives_[archive_].entries[entry_].path), errno);
+        if (read == 0) break;
+        got += static_cast<std::size_t>(read);
+    }
+    return got;
 }
 
 void served_backup::end_body() {

@@ -4,6 +4,10 @@
 // a buffer and nothing else. A file that shrinks while it is read is filled up with zeros, and what
 // it grows by is not sent, as a tar needs the size that its header says. Checksums for the manifest
 // are made of what is sent.
+//
+// WAL is not filled up: a backup whose log is not there (needed_wal.hpp) is refused before anything
+// is sent, and given up where it disappears meanwhile. Only behind the end of the log, as that was
+// at the beginning, the last segment has zeros.
 #pragma once
 
 #include <array>
@@ -27,7 +31,8 @@ namespace posix {
 
 class served_backup {
   public:
-    // Throws failure when the directory cannot be listed.
+    // Throws failure when the directory cannot be listed, or the WAL is not there that the client
+    // asked for or will: its code is ENOENT where that was removed.
     served_backup(const backup_source& source, wal_source& log, int major_version,
                   const walwire::wire::base_backup& asked);
 
@@ -61,6 +66,8 @@ class served_backup {
     bool next_entry();
     void begin_body();
     std::size_t read_body(walwire::mutable_bytes into);
+    std::size_t read_log(walwire::mutable_bytes into);
+    std::size_t read_file(walwire::mutable_bytes into);
     void end_body();
     void add_log();
     void begin_manifest();
@@ -86,7 +93,8 @@ class served_backup {
     std::size_t zeros_left_ = 0;
     descriptor file_;
     walwire::backup::checksum checksum_;
-    walwire::lsn log_at_; // of the segment that is being sent
+    walwire::lsn log_at_;  // of the segment that is being sent
+    walwire::lsn log_end_; // behind it there is none to be sent
 
     std::optional<new_manifest> manifest_; // none where none was asked for
     std::string manifest_text_;

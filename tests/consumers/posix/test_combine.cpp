@@ -199,7 +199,8 @@ TEST_CASE("a chain of three is one backup") {
          {"base/5/1", "base/5/3", "base/5/4", "backup_label", "PG_VERSION", "global/pg_control"}) {
         CAPTURE(path);
         REQUIRE(one.listed(path) != nullptr);
-        CHECK(*one.listed(path) ==
+        CHECK(one.listed(path)->size == fs::file_size(made.out() + '/' + path));
+        CHECK(one.listed(path)->checksum ==
               checksum_of(manifest_checksums::crc32c, read_file(made.out() + '/' + path)));
     }
     CHECK(one.listed("pg_wal/000000010000000000000003") == nullptr);
@@ -452,8 +453,8 @@ TEST_CASE("a directory that holds something is refused and left alone") {
     CHECK(contains(refused(into(made.out(), chain)), "is not empty"));
     CHECK(read_file(made.out() + "/mine") == "x");
     fs::remove(made.out() + "/mine");
-    write_file(chain[1] + "/base/5/INCREMENTAL.1", "");
-    CHECK_FALSE(refused(into(made.out(), chain)).empty());
+    write_file(chain[1] + "/base/5/INCREMENTAL.1", incremental({0}, "y", 3));
+    CHECK(contains(refused(into(made.out(), chain)), "another checksum"));
     CHECK(fs::is_empty(made.out()));
     write_file(chain[1] + "/base/5/INCREMENTAL.1", incremental({0}, "x", 3));
     CHECK(refused(into(made.out(), chain)).empty());
@@ -470,15 +471,148 @@ TEST_CASE("a file that is not what the newest manifest says is not given a new c
             made.add(2, 1, {{"base/5/3", "whole"}, {"postgresql.auto.conf", "# none\n"}}, as)};
         write_file(chain[1] + "/postgresql.auto.conf", "port = 5433\n");
         write_file(chain[1] + "/base/5/3", "wholE");
-        CHECK(refused(made, chain) == "file \"base/5/3\" of \"" + chain[1] +
-                                          "\" has another checksum than its manifest says");
+        CHECK(refused(made, chain) ==
+              '"' + chain[1] + "/base/5/3\" has another checksum than its manifest says");
         write_file(chain[1] + "/base/5/3", "whole");
         CHECK(refused(into(made.out(), chain)).empty());
         CHECK(read_file(made.out() + "/postgresql.auto.conf") == "port = 5433\n");
         const backup_chain one({made.out()});
         REQUIRE(one.listed("base/5/3") != nullptr);
-        CHECK(*one.listed("base/5/3") == checksum_of(manifest_checksums::crc32c, "whole"));
+        CHECK(one.listed("base/5/3")->checksum == checksum_of(manifest_checksums::crc32c, "whole"));
     }
+}
+
+TEST_CASE("a file that the newest manifest lists has to be there") {
+    const auto without = [](const std::string& path) {
+        backups made;
+        auto chain = made.with(incremental({0}, "x", 3));
+        chain.push_back(made.add(3, 2,
+                                 {{"base/5/INCREMENTAL.1", incremental({}, "", 3)},
+                                  {"base/5/2", "whole"},
+                                  {"pg_tblspc/16384/PG_18/5/3", "whole"}}));
+        fs::remove(chain[2] + '/' + path);
+        return std::pair(refused(made, chain), chain[2]);
+    };
+    for (const std::string path :
+         {"base/5/2", "base/5/INCREMENTAL.1", "pg_tblspc/16384/PG_18/5/3", "PG_VERSION"}) {
+        CAPTURE(path);
+        const auto [said, newest] = without(path);
+        if (path == "PG_VERSION")
+            CHECK(contains(said, "PG_VERSION\": No such file"));
+        else
+            CHECK(said ==
+                  "file \"" + path + "\" of \"" + newest + "\" is in its manifest but not there");
+    }
+}
+
+TEST_CASE("of an older backup only what is needed has to be there") {
+    backups made;
+    const std::vector<std::string> chain{
+        made.add(1, {}, {{"base/5/1", blocks("aa")}, {"base/5/2", "gone"}}),
+        made.add(2, 1, {{"base/5/INCREMENTAL.1", incremental({0}, "x", 2)}})};
+    fs::remove(chain[0] + "/base/5/2");
+    CHECK(refused(into(made.out(), chain)).empty());
+    fs::remove_all(made.out());
+    fs::remove(chain[0] + "/base/5/1");
+    CHECK(contains(refused(made, chain), "has neither"));
+}
+
+TEST_CASE("damage to any file that one is put together from is not given a new checksum") {
+    for (const auto algorithm : {manifest_checksums::crc32c, manifest_checksums::sha512}) {
+        kind as;
+        as.algorithm = algorithm;
+        backups made;
+        const std::vector<std::pair<std::string, std::string>> each{
+            {made.add(1, {}, {{"base/5/1", blocks("aaa")}}, as) + "/base/5/1", blocks("aab")},
+            {made.add(2, 1, {{"base/5/INCREMENTAL.1", incremental({0}, "b", 3)}}, as) +
+                 "/base/5/INCREMENTAL.1",
+             incremental({0}, "c", 3)},
+            {made.add(3, 2, {{"base/5/INCREMENTAL.1", incremental({1}, "x", 3)}}, as) +
+                 "/base/5/INCREMENTAL.1",
+             incremental({1}, "y", 3)}};
+        const std::vector<std::string> chain{made.top / "1", made.top / "2", made.top / "3"};
+        for (const auto& damage : each) {
+            const std::string& path = damage.first;
+            const std::string& damaged = damage.second;
+            CAPTURE(path);
+            const std::string good = read_file(path);
+            REQUIRE(good.size() == damaged.size());
+            write_file(path, damaged);
+            CHECK(refused(made, chain) ==
+                  '"' + path + "\" has another checksum than its manifest says");
+            write_file(path, good);
+        }
+        CHECK(refused(into(made.out(), chain)).empty());
+        CHECK(read_file(made.out() + "/base/5/1") == blocks("bxa"));
+    }
+}
+
+TEST_CASE("without checksums there are sizes") {
+    kind as;
+    as.algorithm = manifest_checksums::none;
+    backups made;
+    const std::vector<std::string> chain{
+        made.add(1, {}, {{"base/5/1", blocks("aa")}}, as),
+        made.add(2, 1, {{"base/5/INCREMENTAL.1", incremental({0}, "x", 2)}, {"base/5/2", "whole"}},
+                 as)};
+    const auto with = [&](const std::string& path, const std::string& content) {
+        const std::string good = read_file(path);
+        write_file(path, content);
+        const std::string said = refused(made, chain);
+        write_file(path, good);
+        return said == '"' + path + "\" has another size than its manifest says";
+    };
+    CHECK(with(chain[1] + "/base/5/2", ""));
+    CHECK(with(chain[1] + "/base/5/2", "whole and more"));
+    CHECK(with(chain[1] + "/base/5/INCREMENTAL.1", incremental({0, 1}, "xx", 2)));
+    CHECK(with(chain[0] + "/base/5/1", blocks("a")));
+    CHECK(refused(into(made.out(), chain)).empty());
+    CHECK(read_file(made.out() + "/base/5/1") == blocks("xa"));
+}
+
+TEST_CASE("a label that is not the manifest's is none") {
+    backups made;
+    const auto chain = made.with(incremental({0}, "x", 3));
+    std::string label = read_file(chain[1] + "/backup_label");
+    label.replace(label.find("0/2000060"), 9, "0/2000061");
+    write_file(chain[1] + "/backup_label", label);
+    CHECK(refused(made, chain) ==
+          '"' + chain[1] + "/backup_label\" has another checksum than its manifest says");
+}
+
+TEST_CASE("what a manifest may not know is taken as it is") {
+    backups made;
+    const std::vector<std::string> chain{made.add(1, {}, {}),
+                                         made.add(2, 1,
+                                                  {{"postgresql.auto.conf", "# none\n"},
+                                                   {"standby.signal", ""},
+                                                   {"tablespace_map", ""}})};
+    fs::remove(chain[1] + "/standby.signal");
+    fs::remove(chain[1] + "/tablespace_map");
+    fs::remove(chain[1] + "/postgresql.auto.conf");
+    write_file(chain[1] + "/recovery.signal", "");
+    write_file(chain[1] + "/base.txt", "mine");
+    CHECK(refused(into(made.out(), chain)).empty());
+    CHECK(fs::exists(made.out() + "/recovery.signal"));
+    CHECK_FALSE(fs::exists(made.out() + "/standby.signal"));
+    CHECK(read_file(made.out() + "/base.txt") == "mine");
+}
+
+TEST_CASE("a backup without a place for WAL is refused") {
+    backups made;
+    const auto chain = made.with(incremental({0}, "x", 3));
+    fs::remove(chain[1] + "/pg_wal");
+    CHECK(refused(made, chain) ==
+          "could not read \"" + chain[1] + "/pg_wal\": No such file or directory");
+}
+
+TEST_CASE("names do not steer the terminal") {
+    backups made;
+    const auto chain = made.with(incremental({0}, "x", 3));
+    write_file(chain[1] + "/base/5/INCREMENTAL.\x1b[31m9", "x");
+    CHECK(contains(refused(made, chain), "base/5/INCREMENTAL.?[31m9\""));
+    CHECK(posix::quoted("a\n\x7f\x1b"
+                        "b") == "\"a???b\"");
 }
 
 TEST_CASE("a tablespace that lies elsewhere goes where it is sent, and nowhere else") {
@@ -505,7 +639,7 @@ TEST_CASE("a tablespace that lies elsewhere goes where it is sent, and nowhere e
     CHECK(read_file(place + "/PG_18/5/2") == "y");
     const backup_chain one({made.out()});
     REQUIRE(one.listed("pg_tblspc/16384/PG_18/5/1") != nullptr);
-    CHECK(*one.listed("pg_tblspc/16384/PG_18/5/1") ==
+    CHECK(one.listed("pg_tblspc/16384/PG_18/5/1")->checksum ==
           checksum_of(manifest_checksums::crc32c, blocks("ax")));
 }
 
@@ -518,8 +652,8 @@ TEST_CASE("a tablespace in its place stays there, and one that fails takes all w
     posix::combine(into(made.out(), chain));
     CHECK(read_file(made.out() + '/' + path + "1") == blocks("ax"));
     fs::remove_all(made.out());
-    write_file(chain[1] + '/' + path + "INCREMENTAL.1", "");
-    CHECK_FALSE(refused(made, chain).empty());
+    write_file(chain[1] + '/' + path + "INCREMENTAL.1", incremental({1}, "y", 2));
+    CHECK(contains(refused(made, chain), "another checksum"));
 }
 
 TEST_CASE("the group may read what it may read of the newest backup") {
