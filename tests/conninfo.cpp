@@ -460,6 +460,26 @@ TEST_CASE("strict TLS is refused at once where the adapter has none") {
     CHECK(parsed("host=h sslmode=require", tls_support::absent).error.offset == 15);
 }
 
+TEST_CASE("an adapter with roots of its own needs none named, and nothing else is laxer") {
+    for (const std::string_view text : {"sslmode=verify-ca", "sslmode=verify-full sslrootcert=''",
+                                        "postgres://h?sslmode=verify-full"}) {
+        CAPTURE(text);
+        CHECK(parsed(text).error.code == errc::conninfo_needs_root_cert);
+        const parsed rooted(text, tls_support::with_roots);
+        CHECK(rooted.error.ok());
+        CHECK(rooted.info.sslmode >= ssl_mode::verify_ca);
+        CHECK(rooted.info.sslrootcert.empty());
+        CHECK(rooted.info.verifies_chain());
+    }
+    for (const std::string_view text :
+         {"sslrootcert=system sslmode=verify-ca", "sslmode=prefer sslnegotiation=direct",
+          "sslmode=disable channel_binding=require", "sslmode=verify"}) {
+        CAPTURE(text);
+        CHECK_FALSE(parsed(text, tls_support::with_roots).error.ok());
+        CHECK(parsed(text, tls_support::with_roots).error == parsed(text).error);
+    }
+}
+
 TEST_CASE("what a certificate must prove follows from sslmode and sslrootcert") {
     const struct {
         std::string_view text;

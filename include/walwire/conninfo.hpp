@@ -38,8 +38,10 @@ namespace walwire {
 
 // Whether the adapter that will connect can do TLS. Without it a text that demands TLS is refused
 // when it is parsed, never met later, so that no link meant to be encrypted falls back to plain
-// bytes.
-enum class tls_support : std::uint8_t { absent, present };
+// bytes. With it, one whose sslmode verifies the server must name an sslrootcert, unless the
+// adapter knows where root certificates are that nobody names, as libpq does
+// (~/.postgresql/root.crt), and refuses to connect where there are none.
+enum class tls_support : std::uint8_t { absent, present, with_roots };
 
 // What is wrong with a connection string, and where. `offset` counts bytes of the text: the start
 // of the keyword where that is at fault, of the value where that is, of the very character where
@@ -416,7 +418,8 @@ class conninfo_parser {
             return fail_at(errc::conninfo_tls_unavailable, keyword::sslmode);
         if (tls_ == tls_support::absent && bound)
             return fail_at(errc::conninfo_tls_unavailable, keyword::channel_binding);
-        if (info_.sslmode >= ssl_mode::verify_ca && info_.sslrootcert.empty())
+        if (tls_ != tls_support::with_roots && info_.sslmode >= ssl_mode::verify_ca &&
+            info_.sslrootcert.empty())
             return fail_at(errc::conninfo_needs_root_cert, keyword::sslmode);
         return true;
     }

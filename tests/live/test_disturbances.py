@@ -157,6 +157,105 @@ class Disturbances(live.Live):
         self.assertIn('another cluster', run.said[said:])
         self.assertEqual(archive.state(self.wal), before)
 
+    def test_log_of_another_cluster(self):
+        """What is on disk belongs to one cluster; another is refused also by a walwire that has
+        just been started, and nothing is written."""
+        source = self.new_cluster().start()
+        other = self.new_cluster(other_system=True).start()
+        systems = [
+            each.sql('SELECT system_identifier FROM pg_control_system()')
+            for each in (source, other)
+        ]
+        run = self.follow(source)
+        source.grow(1)
+        walwire.wait_for_file(os.path.join(self.wal, source.ended_segment()), run)
+        self.assertEqual(run.stop(), 0, run.said)
+        before = archive.state(self.wal)
+        other.grow(8)  # its log goes on behind ours
+        self.assertGreater(other.flushed(), source.flushed())
+        run = walwire.run('receive', '-d', other.conninfo(), '-D', self.wal)
+        self.assertEqual(run.process.returncode, 1)
+        self.assert_lines(run, 1)
+        self.assertIn(
+            'holds the log of another cluster (system identifier %s, the server\'s is %s)'
+            % tuple(systems),
+            run.said,
+        )
+        self.assertIn('127.0.0.1:%d' % other.port, run.said)
+        self.assertEqual(archive.state(self.wal), before)
+        self.finish(source, self.follow(source))
+
+    def test_no_password(self):
+        """Whose password is missing is said."""
+        source = self.new_cluster()
+        path = os.path.join(source.data, 'pg_hba.conf')
+        with open(path) as file:
+            trusting = file.read()
+        with open(path, 'w') as file:
+            file.write('host replication asks 127.0.0.1/32 scram-sha-256\n' + trusting)
+        source.start()
+        source.sql("CREATE ROLE asks REPLICATION LOGIN PASSWORD 'x'")
+        run = walwire.run('receive', '-d', source.conninfo(user='asks'), '-D', self.wal)
+        self.assertEqual(run.process.returncode, 1)
+        self.assert_lines(run, 1)
+        self.assertIn('127.0.0.1:%d: the server asks for a password' % source.port, run.said)
+
+    def test_end_is_there(self):
+        """An end that is on disk already ends it at once, as it does pg_receivewal."""
+        source = self.new_cluster().start()
+        run = self.follow(source)
+        source.grow(1)
+        last = source.ended_segment()
+        walwire.wait_for_file(os.path.join(self.wal, last), run)
+        self.assertEqual(run.stop(), 0, run.said)
+        before = archive.whole(self.wal)
+        end = (archive.number(last, source.segment_size) + 1) * source.segment_size
+        for at in (end, end - 4096):
+            run = walwire.receive(source, self.wal, '-E', cluster.format_lsn(at))
+            self.addCleanup(run.__exit__)
+            self.assertEqual(run.wait(), 0, run.said)
+            self.assertEqual(archive.whole(self.wal), before)
+
+    def test_history_is_there(self):
+        """A history that is on disk is not asked for, so that a server may have forgotten it."""
+        source = self.new_cluster().start()
+        source.stop()
+        source.become_standby()
+        source.start()
+        source.promote()
+        run = self.follow(source)
+        source.grow(1)
+        walwire.wait_for_file(os.path.join(self.wal, source.ended_segment()), run)
+        self.assertEqual(run.stop(), 0, run.said)
+        self.assertIn('00000002.history', os.listdir(self.wal))
+        os.unlink(source.wal('00000002.history'))
+        self.finish(source, self.follow(source))
+
+    def test_group(self):
+        """A server whose files its group may read gets files of that kind; the directory stays."""
+        source = self.new_cluster()
+        for directory, _, names in os.walk(source.data):
+            os.chmod(directory, 0o750)
+            for name in names:
+                os.chmod(os.path.join(directory, name), 0o640)
+        for mode, expected in ((0o750, 0o640), (0o700, 0o600)):
+            os.chmod(source.data, mode)
+            os.chmod(self.wal, 0o700)
+            source.start()
+            self.assertEqual(source.sql('SHOW data_directory_mode'), '%04o' % mode)
+            run = self.follow(source)
+            source.grow(1)
+            walwire.wait_for_file(os.path.join(self.wal, source.ended_segment()), run)
+            self.assertEqual(run.stop(), 0, run.said)
+            names = archive.whole(self.wal)
+            self.assertEqual(self.mode(names[-1]), expected)
+            self.assertEqual(self.mode('.'), 0o700)
+            source.stop()
+            self.wal = self.directory()
+
+    def mode(self, name):
+        return os.stat(os.path.join(self.wal, name)).st_mode & 0o777
+
     def test_full_disk(self):
         """A full disk ends it, nothing is reported that is not there, and room is all it needs."""
         size = 4 << 20
@@ -180,6 +279,9 @@ class Disturbances(live.Live):
             self.assertEqual(run.wait(), 1)
             self.assert_lines(run, 1)
             self.assertIn('No space left on device', run.said)
+            self.assertRegex(
+                run.said, r'^walwire: 127\.0\.0\.1:%d, at 0/[0-9A-F]+: could not ' % source.port
+            )
         self.assertEqual(archive.differences(self.wal, source, 0), [])
         self.assertEqual(archive.others(self.wal), [])
         restart = cluster.parse_lsn(source.sql('SELECT restart_lsn FROM pg_replication_slots'))
@@ -274,6 +376,42 @@ class Figures(live.Live):
             figures['wal_receiver_write_lsn'] - first * source.segment_size,
         )
         self.assertLess(abs(figures['runtime_last_session_started_at_us'] / 1e6 - time.time()), 60)
+
+    def test_metrics_unwritable(self):
+        """Figures that cannot be kept at first are refused; what goes wrong later is told once,
+        and does not end the stream."""
+        source = self.new_cluster().start()
+        directory = self.directory()
+        folder = os.path.join(self.directory(), 'figures')
+        file = os.path.join(folder, 'walwire.prom')
+        words = ['receive', '-d', source.conninfo(), '-D', directory, '--metrics', file]
+        run = walwire.run(*words)
+        self.assertEqual(run.process.returncode, 1)
+        self.assert_lines(run, 1)
+        self.assertIn(file, run.said)
+        self.assertEqual(os.listdir(directory), [])
+
+        os.mkdir(folder)
+        cluster.own(folder)
+        with walwire.Walwire(*words) as run:
+            cluster.wait_until(lambda: self.read(file), 'the figures')
+            os.rename(folder, folder + '.away')
+            run.wait_for('the figures are not kept')
+            time.sleep(2.5)
+            self.assert_lines(run, 1)
+            self.assertIn(file, run.said)
+            source.grow(1)
+            walwire.wait_for_file(os.path.join(directory, source.ended_segment()), run)
+            flushed = source.flushed()
+            os.rename(folder + '.away', folder)
+            cluster.wait_until(
+                lambda: self.read(file)['wal_receiver_write_lsn'] >= flushed, 'the new figures'
+            )
+            os.rename(folder, folder + '.away')
+            run.wait_for('the figures are not kept', len(run.said))
+            self.assertEqual(run.stop(), 0, run.said)
+            self.assert_lines(run, 2)
+        self.assertEqual(archive.differences(directory, source, flushed), [])
 
     def read(self, path):
         """The figures of the file, whose every line must be of the format."""

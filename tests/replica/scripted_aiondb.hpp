@@ -133,7 +133,8 @@ class follower {
     bool connected = false;
     std::size_t chunk = SIZE_MAX;
 
-    std::string log; // a word for each event but the batches
+    std::string log;        // a word for each event but the batches
+    std::string identifier; // of the system, as it was told last
     std::vector<std::uint64_t> received;
     std::vector<replica::retrying> retries;
     std::optional<errc> verdict;
@@ -233,6 +234,7 @@ class follower {
         verdict = event.why.reason.code;
     }
     void heard(const replica::stopped&) { log += "stopped "; }
+    void heard(const replica::system_identified& event) { identifier = event.identifier_text; }
     template <class Event>
     void heard(const Event&) {
         log += "? ";

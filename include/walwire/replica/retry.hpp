@@ -105,8 +105,8 @@ constexpr bool is_permanent(errc code) noexcept {
     }
 }
 
-// Whether it is what the server said that could not be followed. A new connection is tried, but what
-// comes back at the same place every time is no accident.
+// Whether it is what the server said that could not be followed. A new connection is tried, but
+// what comes back at the same place every time is no accident.
 constexpr bool is_damage(errc code) noexcept {
     switch (code) {
     case errc::none:

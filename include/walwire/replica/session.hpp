@@ -132,8 +132,8 @@ class session {
     errc end_copy() noexcept;
     errc abandon_copy(std::string_view reason) noexcept;
 
-    // Says goodbye; `closed` follows once all output is written, or `failed` when the peer takes none
-    // of it for as long as it may be silent. output_full: write, then try again.
+    // Says goodbye; `closed` follows once all output is written, or `failed` when the peer takes
+    // none of it for as long as it may be silent. output_full: write, then try again.
     errc terminate() noexcept;
 
     // What is here already of the log, from before this connection: durable, and replayed. To be

@@ -2,7 +2,7 @@
 //
 //     connect_wanted -> connected() / connect_failed()       the adapter opens a transport
 //       IDENTIFY_SYSTEM, SHOW wal_segment_size               is this our cluster?
-//     placement_wanted -> place() / place_anew()             until answered: what is on disk already?
+//     placement_wanted -> place() / place_anew()             until answered: what is on disk?
 //       TIMELINE_HISTORY                                     does our log lie on its history?
 //       CREATE_REPLICATION_SLOT                              only with temporary_slot
 //       START_REPLICATION from the start of the segment      history_read, following, wal_data ...
@@ -89,11 +89,13 @@ struct retrying {
     std::int64_t at = 0;
 };
 
+// system_identified is told of AionDB's primaries, on each connection before anything is placed, as
+// their identifiers are texts and whoever keeps one keeps the text.
 using receiver_event =
-    std::variant<wal_data, primary_keepalive, primary_status, entry_data, entry_keepalive,
-                 connect_wanted, disconnect_wanted, tls_accepted, gss_accepted, password_wanted,
-                 placement_wanted, history_read, following, timeline_ended, parameter_status,
-                 server_error, notice, retrying, stopped, given_up>;
+    std::variant<system_identified, wal_data, primary_keepalive, primary_status, entry_data,
+                 entry_keepalive, connect_wanted, disconnect_wanted, tls_accepted, gss_accepted,
+                 password_wanted, placement_wanted, history_read, following, timeline_ended,
+                 parameter_status, server_error, notice, retrying, stopped, given_up>;
 
 struct receiver_options {
     options connection; // its connect_timeout counts from connect_wanted on
@@ -103,7 +105,10 @@ struct receiver_options {
     // keeps it.
     bool temporary_slot = false;
     std::optional<std::uint64_t> system_identifier; // expected; otherwise the first one seen counts
-    std::optional<timeline_id> timeline;            // expected of the server at every connection
+    // Expected of AionDB's primaries, letter by letter: the number that stands for a text is no
+    // proof (answer.hpp). Empty: whatever comes.
+    std::string_view identifier_text;
+    std::optional<timeline_id> timeline; // expected of the server at every connection
     // Tried at once, in place of connection.tls, when the server turned the first away before it
     // asked for a password: plain text after TLS for sslmode=prefer, TLS after plain text for
     // sslmode=allow.

@@ -207,7 +207,9 @@ inline std::optional<wal_receiver::event> wal_receiver::heard_ready(instant now)
 inline std::optional<wal_receiver::event>
 wal_receiver::identified(const system_identified& system) noexcept {
     const std::uint64_t expected = options_.system_identifier.value_or(system_identifier_);
-    if (expected != 0 && system.system_identifier != expected) {
+    const std::string_view name = options_.identifier_text;
+    const bool renamed = counts_entries() && !name.empty() && system.identifier_text != name;
+    if (renamed || (expected != 0 && system.system_identifier != expected)) {
         drop(errc::system_identifier_mismatch);
         return std::nullopt;
     }
@@ -218,6 +220,7 @@ wal_receiver::identified(const system_identified& system) noexcept {
     system_identifier_ = system.system_identifier;
     server_timeline_ = system.timeline;
     server_end_ = system.end;
+    if (counts_entries()) return event(system);
     return std::nullopt;
 }
 

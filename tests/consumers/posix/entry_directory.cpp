@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <utility>
 
+#include <walwire/aiondb/backup.hpp>
+#include <walwire/backup/path.hpp>
 #include <walwire/wal/history.hpp>
 #include <walwire/wal/segment.hpp>
 
@@ -99,13 +101,15 @@ std::optional<walwire::timeline_id> read_timeline(const descriptor& directory,
     return *timeline;
 }
 
-std::optional<std::uint64_t> read_system_id(const descriptor& directory, const std::string& path) {
-    const auto text = read_small_file(directory, "system_id", path, 32);
+std::optional<std::string> read_system_id(const descriptor& directory, const std::string& path) {
+    const auto text =
+        read_small_file(directory, "system_id", path, aiondb::identifier_size_max + 1);
     if (!text) return std::nullopt;
-    const auto number = walwire::detail::parse_decimal(without_line_end(*text), UINT64_MAX);
-    if (!number || *number == 0)
+    const std::string_view name = without_line_end(*text);
+    if (name.empty() || name.size() > aiondb::identifier_size_max ||
+        !walwire::backup::is_printable(name))
         throw failure("file " + quoted(path + "/system_id") + " holds no system identifier");
-    return *number;
+    return std::string(name);
 }
 
 entry_directory::entry_directory(const std::string& path) : path_(path) {
@@ -118,10 +122,10 @@ entry_directory::entry_directory(const std::string& path) : path_(path) {
         throw failure("directory " + quoted(path) + " is in use by another walwire", EWOULDBLOCK);
     if (locked != 0)
         notes_.push_back("could not lock directory " + quoted(path) + ": " + reason(errno));
-    system_identifier_ = read_system_id(directory_, path_).value_or(0);
+    system_identifier_ = read_system_id(directory_, path_).value_or(std::string());
     timeline_ = read_timeline(directory_, path_).value_or(walwire::timeline_id{});
     open_log();
-    if (last().valid() && (system_identifier_ == 0 || !timeline_.valid()))
+    if (last().valid() && (system_identifier_.empty() || !timeline_.valid()))
         throw failure("directory " + quoted(path) + " does not say whose log it holds");
 }
 
@@ -156,12 +160,15 @@ void entry_directory::cut(std::uint64_t size) {
         fail("could not cut file " + quoted(full("log")), errno);
 }
 
-void entry_directory::belong_to(std::uint64_t system_identifier) {
+void entry_directory::belong_to(const std::string& system_identifier) {
     if (system_identifier_ == system_identifier) return;
-    if (system_identifier_ != 0)
+    if (!system_identifier_.empty())
         throw failure("directory " + quoted(path_) + " holds the log of system " +
-                      std::to_string(system_identifier_));
-    write_small_file(directory_, "system_id", path_, std::to_string(system_identifier) + '\n');
+                      system_identifier_);
+    // A line of text holds it.
+    if (system_identifier.empty() || printable(system_identifier) != system_identifier)
+        throw failure("the server's system identifier is no name: " + quoted(system_identifier));
+    write_small_file(directory_, "system_id", path_, system_identifier + '\n');
     system_identifier_ = system_identifier;
 }
 

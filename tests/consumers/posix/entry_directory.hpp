@@ -2,7 +2,7 @@
 //
 //     log              the batches (entry_log.hpp)
 //     timeline         the timeline that the log's end lies on, in digits
-//     system_id        whose log this is, in digits
+//     system_id        whose log this is, as IDENTIFY_SYSTEM says it: digits, or any other text
 //     00000002.history how timeline 2 came to be
 //     *.tmp            left by a crash, never read, replaced when next needed
 //
@@ -52,8 +52,8 @@ void write_small_file(const descriptor& directory, const std::string& name, cons
 // thing.
 std::optional<walwire::timeline_id> read_timeline(const descriptor& directory,
                                                   const std::string& path);
-// The same of the system identifier.
-std::optional<std::uint64_t> read_system_id(const descriptor& directory, const std::string& path);
+// The same of the system identifier, a text without control characters.
+std::optional<std::string> read_system_id(const descriptor& directory, const std::string& path);
 
 class entry_directory {
   public:
@@ -63,10 +63,10 @@ class entry_directory {
 
     const std::vector<std::string>& notes() const noexcept { return notes_; }
 
-    // Whose log this is; 0: nobody's yet.
-    std::uint64_t system_identifier() const noexcept { return system_identifier_; }
+    // Whose log this is; empty: nobody's yet.
+    const std::string& system_identifier() const noexcept { return system_identifier_; }
     // Durable when it returns. Another one than before is refused.
-    void belong_to(std::uint64_t system_identifier);
+    void belong_to(const std::string& system_identifier);
 
     // 0: none yet.
     walwire::timeline_id timeline() const noexcept { return timeline_; }
@@ -103,7 +103,7 @@ class entry_directory {
     descriptor file_;
     entry_log log_;
     std::vector<std::string> notes_;
-    std::uint64_t system_identifier_ = 0;
+    std::string system_identifier_;
     walwire::timeline_id timeline_;
     walwire::aiondb::entry_lsn durable_;
     std::vector<std::byte> batch_;     // that is arriving

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <string_view>
 #include <variant>
 
@@ -23,15 +24,16 @@ std::uint64_t random_seed() {
 }
 
 replica::receiver_options configure(const receive_arguments& given, const link& line,
-                                    std::optional<std::uint64_t> system_identifier) {
+                                    std::string_view identifier_text) {
     replica::receiver_options made;
     made.connection = line.options().first;
     made.connection.status_interval =
         given.status_seconds > 0 ? given.status_seconds * walwire::second : walwire::never;
     made.connection.report_each_flush = true;
     made.alternative_tls = line.options().alternative_tls;
-    made.system_identifier = system_identifier;
+    made.identifier_text = identifier_text;
     made.slot = given.slot.empty() ? line.info().replication_slot : std::string_view(given.slot);
+    made.asks_access = true;
     made.retry = given.loop;
     made.backoff_seed = random_seed();
     return made;
@@ -39,15 +41,26 @@ replica::receiver_options configure(const receive_arguments& given, const link& 
 
 } // namespace
 
-follower::follower(const receive_arguments& given, std::optional<std::uint64_t> system_identifier)
+follower::follower(const receive_arguments& given, std::string_view identifier_text)
     : given_(given), line_(given.conninfo, given.dialect), stash_(walwire::stash_size),
-      out_(walwire::out_size),
-      machine_(configure(given, line_, system_identifier), {stash_, out_}) {
+      out_(walwire::out_size), machine_(configure(given, line_, identifier_text), {stash_, out_}) {
     for (const std::string& note : line_.notes()) tell(note);
     if (!given_.metrics_file.empty()) next_metrics_ = now().steady;
 }
 
+// Whatever ends it is told with the server and how far things were.
 void follower::run() {
+    if (!given_.metrics_file.empty()) put_metrics(); // better now than when nobody looks
+    try {
+        follow();
+    } catch (const failure& cause) {
+        throw failure(where() + cause.what(), cause.code());
+    }
+    write_metrics();
+    if (!verdict_.empty()) throw failure(verdict_);
+}
+
+void follower::follow() {
     walwire::bytes in;
     while (!machine_.over()) {
         while (const auto told = machine_.poll(in, now()))
@@ -56,11 +69,9 @@ void follower::run() {
         show();
         if (machine_.over()) break;
         in = exchange();
-        if (const int signal = signals_.take(); signal != 0) interrupt();
+        interrupted_by_signal();
     }
     if (followed_) finish();
-    write_metrics();
-    if (!verdict_.empty()) throw failure(verdict_);
 }
 
 // Writes and waits. A connection that breaks is the machine's to deal with.
@@ -78,8 +89,9 @@ walwire::bytes follower::exchange() {
 
 void follower::show() {
     const std::int64_t time = now().steady;
+    count_positions();
     progress_.show({position_, machine_.timeline(), received_, reconnects_}, time);
-    if (!given_.metrics_file.empty() && time >= next_metrics_) write_metrics();
+    if (time >= next_metrics_) write_metrics();
 }
 
 void follower::interrupt() {
@@ -87,6 +99,10 @@ void follower::interrupt() {
     stopping_ = true;
     if (followed_) before_stop();
     machine_.stop();
+}
+
+void follower::interrupted_by_signal() {
+    if (const int signal = signals_.take(); signal != 0) interrupt();
 }
 
 std::string follower::text_of(walwire::lsn at) const {
@@ -97,7 +113,7 @@ void follower::received(std::size_t size, walwire::lsn position) {
     position_ = position;
     received_ += size;
     metrics_.wal_received(size);
-    if (given_.end && position_ >= *given_.end) machine_.stop();
+    if (end_reached()) machine_.stop();
 }
 
 void follower::heard(const replica::connect_wanted&) {
@@ -108,6 +124,7 @@ void follower::heard(const replica::connect_wanted&) {
         machine_.connected();
         begin_session();
     } catch (const interrupted&) {
+        interrupted_by_signal();
         static_cast<void>(machine_.connect_failed());
     } catch (const failure& refused) {
         lost_ = refused.what();
@@ -125,21 +142,29 @@ void follower::heard(const replica::tls_accepted& accepted) {
         [&] { line_.secure(machine_, accepted.direct, machine_timeout(), signals_.number()); });
 }
 
+void follower::heard(const replica::system_identified& system) {
+    identifier_ = printable(system.identifier_text);
+    identified(system);
+}
+
 void follower::heard(const replica::placement_wanted& wanted) {
+    if (identifier_.empty()) identifier_ = std::to_string(wanted.system_identifier);
     if (given_.verbose)
-        tell(line_.peer() + ": system identifier " + std::to_string(wanted.system_identifier) +
-             ", timeline " + std::to_string(wanted.timeline.value) + ", position " +
-             text_of(wanted.end));
+        tell(line_.peer() + ": system identifier " + identifier_ + ", timeline " +
+             std::to_string(wanted.timeline.value) + ", position " + text_of(wanted.end));
     place(wanted);
 }
 
 void follower::heard(const replica::following& stream) {
     followed_ = true;
-    position_ = stream.start;
+    // AionDB's streams begin with the last entry that is here; a byte's position is the end of what
+    // is.
+    position_ = given_.dialect == walwire::dialect::aiondb ? machine_.durable() : stream.start;
     stream_began(stream);
     if (given_.verbose)
         tell("following from " + text_of(stream.start) + " on timeline " +
              std::to_string(stream.timeline.value));
+    if (end_reached()) machine_.stop();
 }
 
 void follower::heard(const replica::timeline_ended& ended) {
@@ -188,11 +213,13 @@ void follower::end_session(bool well) {
         metrics_.session_failed();
 }
 
+std::string follower::where() const {
+    return line_.peer() + (position_.valid() ? ", at " + text_of(position_) : "") + ": ";
+}
+
 // Server, position and cause, in one line.
 std::string follower::explain(const replica::cause& why) const {
-    std::string text = line_.peer();
-    if (position_.valid()) text += ", at " + text_of(position_);
-    text += ": ";
+    const std::string text = where();
     if (!server_said_.empty()) return text + server_said_;
     if (!lost_.empty()) return text + lost_;
     if (why.reason.code == walwire::errc::none) return text + "the server closed the connection";
@@ -204,6 +231,7 @@ void follower::on_connection(Step&& step) {
     try {
         step();
     } catch (const interrupted&) {
+        interrupted_by_signal();
         machine_.disconnected();
     } catch (const failure& lost) {
         lost_ = lost.what();
@@ -216,14 +244,31 @@ void follower::tell(const std::string& line) {
     say(line);
 }
 
-// The file is replaced whole, so that whoever reads it never sees half of one.
+// A connection takes the session that knows them away with it.
+void follower::count_positions() {
+    for (; statuses_ < machine_.statuses_sent(); ++statuses_) metrics_.standby_status_update_sent();
+    const replica::positions* const told = machine_.acknowledged();
+    if (told != nullptr && told->applied() > applied_) applied_ = told->applied();
+    replica::positions here(machine_.durable(), applied_);
+    static_cast<void>(here.received(position_));
+    metrics_.moved(here);
+}
+
 void follower::write_metrics() {
     if (given_.metrics_file.empty()) return;
     next_metrics_ = walwire::later(now().steady, walwire::second);
-    for (; statuses_ < machine_.statuses_sent(); ++statuses_) metrics_.standby_status_update_sent();
-    replica::positions here(machine_.durable());
-    static_cast<void>(here.received(position_));
-    metrics_.moved(here);
+    count_positions();
+    try {
+        put_metrics();
+        metrics_failing_ = false;
+    } catch (const failure& wrong) {
+        if (!metrics_failing_) tell(std::string("the figures are not kept: ") + wrong.what());
+        metrics_failing_ = true;
+    }
+}
+
+// The file is replaced whole, so that whoever reads it never sees half of one.
+void follower::put_metrics() {
     constexpr std::string_view own = "walwire_replica_";
     const bool entries = given_.dialect == walwire::dialect::aiondb;
     const std::string_view prefix = entries ? replica::default_metrics_prefix : own;
@@ -238,7 +283,7 @@ void follower::write_metrics() {
     const walwire::bytes content = text.written();
     const ssize_t size = ::write(file.number(), content.data(), content.size());
     if (size != static_cast<ssize_t>(content.size()))
-        fail("could not write " + quoted(temporary), errno);
+        fail("could not write " + quoted(temporary), size < 0 ? errno : ENOSPC);
     if (::rename(temporary.c_str(), given_.metrics_file.c_str()) != 0)
         fail("could not rename " + quoted(temporary), errno);
 }

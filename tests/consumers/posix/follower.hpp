@@ -32,9 +32,8 @@ class follower {
     void run();
 
   protected:
-    // `system_identifier`: what is here already belongs to it.
-    explicit follower(const receive_arguments& given,
-                      std::optional<std::uint64_t> system_identifier = {});
+    // `identifier_text`: of the AionDB system that what is here belongs to; it must outlive this.
+    explicit follower(const receive_arguments& given, std::string_view identifier_text = {});
     ~follower() = default;
 
     const receive_arguments& given() const noexcept { return given_; }
@@ -48,6 +47,7 @@ class follower {
     void received(std::size_t size, walwire::lsn position);
 
   private:
+    virtual void identified(const walwire::replica::system_identified&) {}
     // Answers with place() or place_anew().
     virtual void place(const walwire::replica::placement_wanted& wanted) = 0;
     virtual void keep_history(const walwire::replica::history_read& history) = 0;
@@ -66,13 +66,22 @@ class follower {
     // It is over, and what came is to be durable.
     virtual void finish() = 0;
 
+    void follow();
     walwire::bytes exchange();
     void show();
     void interrupt();
+    // What woke us was a signal. It ends the work, and is nothing to complain about.
+    void interrupted_by_signal();
+    bool end_reached() const noexcept { return given_.end && position_ >= *given_.end; }
+    // "host:port, at 0/5A1C000: "
+    std::string where() const;
     void begin_session();
     void end_session(bool well);
     std::string explain(const walwire::replica::cause& why) const;
+    void count_positions();
+    // A write that fails is told once, and tried again.
     void write_metrics();
+    void put_metrics();
     std::int64_t machine_timeout() const { return line_.options().first.connect_timeout; }
     template <class Step>
     void on_connection(Step&& step);
@@ -84,6 +93,7 @@ class follower {
         machine_.disconnected();
     } // never asked for
     void heard(const walwire::replica::password_wanted&) { line_.give_password(machine_); }
+    void heard(const walwire::replica::system_identified& system);
     void heard(const walwire::replica::placement_wanted& wanted);
     void heard(const walwire::replica::history_read& history) { keep_history(history); }
     void heard(const walwire::replica::following& stream);
@@ -113,15 +123,18 @@ class follower {
     walwire::replica::metrics metrics_;
     progress progress_;
     walwire::lsn position_;
+    walwire::lsn applied_; // as the last status had it
     std::uint64_t received_ = 0;
     std::uint64_t reconnects_ = 0;
     std::uint64_t statuses_ = 0; // of the machine's, those that are counted
     std::int64_t next_metrics_ = walwire::never;
+    bool metrics_failing_ = false;
     bool in_session_ = false;
     bool followed_ = false;
     bool stopping_ = false;
     std::string lost_;        // what the system said when the connection broke
     std::string server_said_; // the last error of the server's
+    std::string identifier_;  // of the system, to be shown
     std::string verdict_;
 };
 

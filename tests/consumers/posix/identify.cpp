@@ -30,6 +30,7 @@ void ask(link& line, const walwire::wire::command& command, std::string_view tol
         replica::session session(options, {stash, out});
         bool admitted = false; // the server asked for a password, or let us in without
         bool asked = false;
+        bool left = false; // all was said and heard
         std::string error;
         walwire::bytes in;
         const auto handle = [&](const replica::event& told) {
@@ -42,6 +43,7 @@ void ask(link& line, const walwire::wire::command& command, std::string_view tol
                 admitted = true;
                 const walwire::errc code = asked ? session.terminate() : session.ask(command);
                 if (code != walwire::errc::none) throw failure(std::string(text(code)));
+                left = asked;
                 asked = true;
             } else if (const auto* refused = std::get_if<replica::server_error>(&told)) {
                 if (tolerated.empty() || refused->sqlstate != tolerated)
@@ -61,7 +63,7 @@ void ask(link& line, const walwire::wire::command& command, std::string_view tol
                 if (!session.over()) in = line.read(session, walwire::never, -1);
             }
         } catch (const failure& lost) {
-            error = lost.what();
+            if (!left) error = lost.what();
         }
         line.hang_up();
         if (!error.empty() && !admitted && alternative && options.tls != *alternative) {

@@ -3,10 +3,14 @@
 namespace posix {
 namespace {
 
-walwire::conninfo parse(const std::string& text, std::vector<char>& storage) {
+walwire::conninfo parse(const std::string& text, walwire::dialect spoken,
+                        std::vector<char>& storage) {
     storage.resize(text.size() + 1);
     walwire::conninfo info;
-    const auto wrong = walwire::parse_conninfo(text, storage, info, walwire::tls_support::present);
+    // An sslrootcert that is not named is libpq's (tls.hpp); AionDB wants it named.
+    const auto support = spoken == walwire::dialect::aiondb ? walwire::tls_support::present
+                                                            : walwire::tls_support::with_roots;
+    const auto wrong = walwire::parse_conninfo(text, storage, info, support);
     if (wrong.code != walwire::errc::none) {
         std::array<char, walwire::conninfo_error_printed_size_max> room{};
         const auto shown = walwire::to_text(wrong, room);
@@ -32,7 +36,7 @@ walwire::replica::connection_options configure(const walwire::conninfo& info,
 } // namespace
 
 link::link(const std::string& text, walwire::dialect spoken)
-    : info_(parse(text, storage_)), certificates_(info_), crypto_(walwire::auth::openssl()),
+    : info_(parse(text, spoken, storage_)), certificates_(info_), crypto_(walwire::auth::openssl()),
       options_(configure(info_, crypto_, spoken)), password_(find_password(info_, notes_)) {}
 
 link::~link() {

@@ -73,7 +73,8 @@ class link {
         }
     }
 
-    // Waits for bytes until the machine's deadline or `until`, and returns those that came.
+    // Waits for bytes until the machine's deadline or `until`, and returns those that came. Throws
+    // failure when the connection is lost.
     template <class Machine>
     walwire::bytes read(Machine& machine, std::int64_t until, int wake) {
         const std::int64_t deadline = machine.deadline() < until ? machine.deadline() : until;
@@ -84,6 +85,10 @@ class link {
         const readiness ready = transport_->wait({true, !machine.output().empty()}, deadline, wake);
         if (!ready.read) return {};
         const arrival got = transport_->read(buffer_);
+        // Anybody on the way can close a connection, but only the server can say so.
+        if (got.truncated)
+            throw failure("lost the connection to " + transport_->peer() +
+                          ": TLS was cut off without a goodbye");
         if (got.end) machine.finish();
         return walwire::bytes(buffer_).first(got.size);
     }

@@ -41,7 +41,8 @@ constexpr const char* usage =
           --no-slot              stream it without a temporary slot
       -c, --checkpoint MODE      fast or spread (spread)
       -l, --label LABEL          what the server calls it
-      -T, --tablespace-mapping OLD=NEW   put the tablespace in OLD into NEW
+      -T, --tablespace-mapping OLD=NEW   put the tablespace in OLD into NEW; plain format
+                                 needs one for each that stands outside of the server's own
           --manifest-checksums ALG       NONE, CRC32C, SHA224, SHA256, SHA384 or SHA512
           --no-manifest          ask for none, and verify nothing
       -i, --incremental MANIFEST what changed since the backup with this manifest
@@ -71,7 +72,8 @@ constexpr const char* usage =
   directory whose files are the backup (that of --wal).
 
   CONNINFO is libpq's: "host=db port=5432 user=replicator sslmode=verify-full", or a URI of it.
-  Passwords come from it, from PGPASSWORD or from a password file.
+  Passwords come from it, from PGPASSWORD or from a password file, and the root certificate from
+  its sslrootcert or from ~/.postgresql/root.crt (AionDB: from sslrootcert).
 )";
 
 int run(std::span<char*> words) {

@@ -18,12 +18,25 @@ class receiver final : public follower {
 
   private:
     void place(const replica::placement_wanted& wanted) override {
-        const auto found = directory_.resume(wanted.segment_size);
+        check_cluster(wanted.system_identifier);
+        const auto found = directory_.resume(
+            wanted.segment_size, wanted.group_access ? file_access::group : file_access::owner);
         for (const std::string& note : directory_.notes()) tell(note);
-        if (found)
-            static_cast<void>(machine().place({found->timeline, found->start, {}}));
-        else
+        if (!found) {
             static_cast<void>(machine().place_anew());
+            return;
+        }
+        if (directory_.has_history(found->timeline)) machine().knows_history(found->timeline);
+        static_cast<void>(machine().place({found->timeline, found->start, {}}));
+    }
+    // The segments of two clusters have the same names, and one would be written over the other.
+    void check_cluster(std::uint64_t server) const {
+        const auto ours = directory_.system_identifier();
+        if (ours && *ours != server)
+            throw failure(quoted(directory_.path()) +
+                          " holds the log of another cluster (system identifier " +
+                          std::to_string(*ours) + ", the server's is " + std::to_string(server) +
+                          ')');
     }
     void keep_history(const replica::history_read& history) override {
         directory_.add_history(history.timeline, history.content);

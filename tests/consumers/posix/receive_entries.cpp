@@ -14,16 +14,16 @@ constexpr std::int64_t flush_interval = 100 * walwire::millisecond;
 class entry_receiver final : public follower {
   public:
     entry_receiver(const receive_arguments& given, entry_directory& directory)
-        : follower(given, directory.system_identifier() != 0
-                              ? std::optional(directory.system_identifier())
-                              : std::nullopt),
-          directory_(directory) {
+        : follower(given, directory.system_identifier()), directory_(directory) {
         for (const std::string& note : directory_.notes()) tell(note);
     }
 
   private:
-    void place(const replica::placement_wanted& wanted) override {
-        directory_.belong_to(wanted.system_identifier);
+    // Ours already, or the first that this directory meets.
+    void identified(const replica::system_identified& system) override {
+        directory_.belong_to(std::string(system.identifier_text));
+    }
+    void place(const replica::placement_wanted&) override {
         if (directory_.durable().valid()) {
             static_cast<void>(machine().place(
                 replica::entry_placement{directory_.timeline(), directory_.durable(), {}}));

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -254,19 +255,43 @@ TEST_CASE("a signal wakes the wait and is taken once") {
     CHECK_FALSE(found.read);
     CHECK(signals.take() == SIGTERM);
     CHECK(signals.take() == 0);
-    ::raise(SIGINT);
-    CHECK(posix::wait(both.near.number(), {}, walwire::never, signals.number()).woken);
-    CHECK(signals.take() == SIGINT);
+    for (const int number : {SIGINT, SIGHUP}) {
+        ::raise(number);
+        CHECK(posix::wait(both.near.number(), {}, walwire::never, signals.number()).woken);
+        CHECK(signals.take() == number);
+    }
+    // Nobody reads what we say; we live on.
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe(ends.data()) == 0);
+    ::close(ends[0]);
+    CHECK(::write(ends[1], "x", 1) == -1);
+    CHECK(errno == EPIPE);
+    ::close(ends[1]);
 }
 
 TEST_CASE("signals go back to their owners") {
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
+        struct sigaction before {};
+        struct sigaction after {};
+        ::sigaction(number, nullptr, &before);
+        { posix::signals signals; }
+        ::sigaction(number, nullptr, &after);
+        const bool same = before.sa_handler == after.sa_handler;
+        CHECK(same);
+    }
+}
+
+TEST_CASE("a hang-up that was ignored stays ignored") {
+    struct sigaction ignored {};
     struct sigaction before {};
-    struct sigaction after {};
-    ::sigaction(SIGINT, nullptr, &before);
-    { posix::signals signals; }
-    ::sigaction(SIGINT, nullptr, &after);
-    const bool same = before.sa_handler == after.sa_handler;
-    CHECK(same);
+    ignored.sa_handler = SIG_IGN;
+    ::sigaction(SIGHUP, &ignored, &before);
+    {
+        posix::signals signals;
+        ::raise(SIGHUP);
+        CHECK(signals.take() == 0);
+    }
+    ::sigaction(SIGHUP, &before, nullptr);
 }
 
 TEST_CASE("places are tried in turn, and all reasons are given when none is left") {

@@ -22,10 +22,12 @@
 #include <cstdarg>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "failure.hpp"
 #include "temporary_directory.hpp"
+#include "wal_builder.hpp"
 
 using namespace posix_test;
 using posix::failure;
@@ -540,6 +542,50 @@ TEST_CASE("where to resume follows from the names") {
     }
 }
 
+TEST_CASE("whose log is here is what the newest file says that says anything") {
+    const auto segment_of = [](std::uint64_t system, std::uint64_t number) {
+        wal_builder log(number);
+        log.add(1000);
+        std::vector<std::byte> made = log.segment(number);
+        std::memcpy(made.data() + 24, &system, sizeof system);
+        return std::string(walwire::as_text(made));
+    };
+    const temporary_directory home;
+    const wal_directory directory(home.path());
+    CHECK_FALSE(directory.system_identifier());
+    write_file(home / "00000002.history", segment_of(1, 1));
+    write_file(home / "000000010000000000000009.tmp", segment_of(1, 1));
+    CHECK_FALSE(directory.system_identifier());
+    write_file(home / partial(1, 3), segment_of(30, 3));
+    CHECK(directory.system_identifier() == 30);
+    write_file(home / whole(1, 2), segment_of(20, 2));
+    CHECK(directory.system_identifier() == 30);
+    write_file(home / whole(1, 3), segment_of(31, 3)); // the whole file before the partial one
+    CHECK(directory.system_identifier() == 31);
+    write_file(home / partial(2, 3), segment_of(32, 3)); // and the newest timeline before both
+    CHECK(directory.system_identifier() == 32);
+
+    // Those that say nothing: empty, zeros, no page, cut short, packed, no file.
+    write_file(home / whole(1, 4), "");
+    CHECK(directory.system_identifier() == 32);
+    write_file(home / partial(1, 5), std::string(mib, '\0'));
+    CHECK(directory.system_identifier() == 32);
+    write_file(home / whole(1, 6), std::string(mib, 'x'));
+    CHECK(directory.system_identifier() == 32);
+    write_file(home / whole(1, 7), segment_of(70, 7).substr(0, 39));
+    CHECK(directory.system_identifier() == 32);
+    write_file(home / (whole(1, 8) + ".gz"), segment_of(80, 8));
+    write_file(home / (whole(1, 8) + ".lz4.partial"), segment_of(80, 8));
+    CHECK(directory.system_identifier() == 32);
+    fs::create_directory(home / whole(1, 9));
+    fs::create_symlink(home / whole(1, 3), home / whole(2, 9));
+    CHECK(directory.system_identifier() == 32);
+
+    // Another cluster's segments may be of another size, and so have numbers that ours have not.
+    write_file(home / "000000010000000000000FFF", segment_of(90, 3).substr(0, 100));
+    CHECK(directory.system_identifier() == 90);
+}
+
 TEST_CASE("a partial segment of the right size is written over, one of another size refused") {
     const temporary_directory home;
     const std::string name = home / partial(1, 3);
@@ -837,6 +883,57 @@ TEST_CASE("what is erased is durably erased") {
     directory.end_timeline(origin + 999);
     CHECK(disk.log[disk.log.size() - 2] == "pwrite " + partial(1, 3));
     CHECK(disk.log.back() == "fsync " + partial(1, 3));
+}
+
+TEST_CASE("what an earlier connection or program left behind a switch point is erased as well") {
+    for (const bool same_program : {false, true}) {
+        for (const std::size_t again : {std::size_t{400}, std::size_t{700}}) {
+            const temporary_directory home;
+            const std::string name = home / partial(1, 3);
+            write_file(name, std::string(mib, 'x')); // up to the segment's end
+            {
+                std::optional<wal_directory> directory(home.path());
+                directory->resume(size);
+                begin(*directory);
+                if (!same_program) {
+                    directory.emplace(home / "");
+                    CHECK(directory->resume(size)->start == origin);
+                }
+                directory->write({1}, origin, wal_bytes({1}, origin, origin + again));
+                directory->end_timeline(origin + 400);
+                CHECK(directory->written() == origin + 400);
+                CHECK(directory->flushed() == origin + 400);
+            }
+            const std::string content = read_file(name);
+            CHECK(holds_wal(content, {1}, origin, origin + 400));
+            CHECK(content.find_first_not_of('\0', 400) == std::string::npos);
+        }
+    }
+}
+
+TEST_CASE("a segment that is filled up ends in zeros, whatever stood there before") {
+    const temporary_directory home;
+    write_file(home / partial(1, 3), std::string(mib, 'x'));
+    wal_directory directory(home.path());
+    directory.resume(size);
+    begin(directory);
+    directory.fill_up();
+    CHECK(directory.flushed() == origin + mib);
+    const std::string content = read_file(home / whole(1, 3));
+    CHECK(holds_wal(content, {1}, origin, origin + 10));
+    CHECK(content.find_first_not_of('\0', 10) == std::string::npos);
+}
+
+TEST_CASE("a segment of our own making is not written twice where a timeline ends") {
+    const temporary_directory home;
+    const watch watching(home.path());
+    wal_directory directory(home.path());
+    directory.resume(size);
+    begin(directory);
+    directory.flush();
+    const std::size_t before = disk.log.size();
+    directory.end_timeline(origin + 10);
+    CHECK(disk.log.size() == before);
 }
 
 TEST_CASE("a timeline may end on a boundary") {

@@ -75,6 +75,30 @@ TEST_CASE("a segment's first page tells of its cluster, and nothing else does") 
     CHECK(posix::read_cluster(segment));
 }
 
+TEST_CASE("whose log it is shows in a segment of any version, and in nothing else") {
+    wal_builder log(3);
+    log.add(100);
+    std::vector<std::byte> segment = log.segment(3);
+    const auto identifier = [&](std::size_t at, std::uint8_t change) {
+        std::vector<std::byte> changed = segment;
+        changed[at] ^= std::byte{change};
+        return posix::read_system_identifier(changed);
+    };
+    CHECK(posix::read_system_identifier(segment) == wal_builder::system_identifier);
+    CHECK(identifier(0, 0x42) == wal_builder::system_identifier);  // another version
+    CHECK(identifier(37, 0x30) == wal_builder::system_identifier); // pages of 4 KiB
+    CHECK(identifier(24, 1) == (wal_builder::system_identifier ^ 1));
+    CHECK(!identifier(2, 2));     // no first page
+    CHECK(!identifier(32, 1));    // no segment's size
+    CHECK(!identifier(36, 1));    // no page's size
+    CHECK(!identifier(39, 0x80)); // nor that
+    CHECK(!posix::read_system_identifier(walwire::bytes(segment).first(39)));
+    CHECK(posix::read_system_identifier(walwire::bytes(segment).first(40)));
+    for (std::size_t at = 24; at < 32; ++at) segment[at] = std::byte{0};
+    CHECK(!posix::read_system_identifier(segment));
+    CHECK(!posix::read_system_identifier(std::vector<std::byte>(8192)));
+}
+
 TEST_CASE("a page is taken only for the one that belongs there") {
     wal_builder log(3);
     log.add(20'000);

@@ -17,10 +17,12 @@
 // the conversation's business; here a mode only says how far the server is trusted.
 //
 // Files that are not named are looked for where libpq does, below ~/.postgresql: root.crt,
-// root.crl, postgresql.crt, postgresql.key. A key that needs a passphrase cannot be read: there is
-// no keyword for it. Stricter than libpq in two points: an sslrootcert that is named must exist
-// when the mode demands TLS; and with verify-full a host that is an IP address must stand in the
-// certificate as one, where libpq also takes it as text in the common name.
+// root.crl, postgresql.crt, postgresql.key. Where no sslrootcert is named and root.crt is missing,
+// verify-ca and verify-full are refused before any server is asked. A key that needs a passphrase
+// cannot be read: there is no keyword for it. Stricter than libpq in two points: an sslrootcert
+// that is named must exist when the mode demands TLS; and with verify-full a host that is an IP
+// address must stand in the certificate as one, where libpq also takes it as text in the common
+// name.
 //
 // Source of truth: the manual's "SSL Support" and "Parameter Key Words" of libpq; RFC 6125.
 #pragma once

@@ -6,12 +6,16 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <span>
 #include <string_view>
 #include <tuple>
+#include <utility>
+
+#include "wal_scan.hpp"
 
 namespace posix {
 
@@ -48,6 +52,12 @@ bool is_there(int directory, const std::string& name) {
     return ::fstatat(directory, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+// The newest is the highest: of one segment the newest timeline, and the whole file before the
+// partial one.
+auto rank(const wal::segment_file& file) {
+    return std::tuple(file.number, file.timeline, !file.partial);
+}
+
 descriptor opened_directory(const std::string& path) {
     descriptor opened(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!opened) fail("could not open directory " + quoted(path), errno);
@@ -73,6 +83,22 @@ wal_directory::wal_directory(descriptor opened, const std::string& path)
     lock_note_ = "could not lock directory " + quoted(path) + ": " + reason(errno);
 }
 
+// Calls `visit` with each file that has the name of a segment of this size, and with that name.
+template <class Visit>
+void wal_directory::each_segment(wal::segment_size size, Visit&& visit) const {
+    const int again = ::openat(directory_.number(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const std::unique_ptr<DIR, int (*)(DIR*)> listing(again < 0 ? nullptr : ::fdopendir(again),
+                                                      ::closedir);
+    if (!listing) fail("could not read directory " + quoted(path_), errno);
+    errno = 0;
+    for (const dirent* entry = ::readdir(listing.get()); entry != nullptr;
+         errno = 0, entry = ::readdir(listing.get())) {
+        const std::string name = entry->d_name;
+        if (const auto file = wal::parse_segment_name(name, size)) visit(*file, name);
+    }
+    if (errno != 0) fail("could not read directory " + quoted(path_), errno);
+}
+
 std::optional<resume_point> wal_directory::resume(wal::segment_size size, file_access access) {
     if (sized_ && size != size_) throw failure("the server's segment size has changed");
     size_ = size;
@@ -81,39 +107,48 @@ std::optional<resume_point> wal_directory::resume(wal::segment_size size, file_a
     notes_.clear();
     if (!lock_note_.empty()) notes_.push_back(lock_note_);
 
-    const int again = ::openat(directory_.number(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const std::unique_ptr<DIR, int (*)(DIR*)> listing(again < 0 ? nullptr : ::fdopendir(again),
-                                                      ::closedir);
-    if (!listing) fail("could not read directory " + quoted(path_), errno);
-
     std::optional<wal::segment_file> highest;
-    const auto rank = [](const wal::segment_file& file) {
-        return std::tuple(file.number, file.timeline, !file.partial);
-    };
-    errno = 0;
-    for (const dirent* entry = ::readdir(listing.get()); entry != nullptr;
-         errno = 0, entry = ::readdir(listing.get())) {
-        const std::string name = entry->d_name;
-        const auto file = wal::parse_segment_name(name, size_);
-        if (!file) continue;
-        if (!file->partial && file->packed == wal::compression::none) {
+    each_segment(size_, [&](const wal::segment_file& file, const std::string& name) {
+        if (!file.partial && file.packed == wal::compression::none) {
             struct stat found {};
             const bool seen = ::fstatat(directory_.number(), name.c_str(), &found, 0) == 0;
-            if (!seen && errno == ENOENT) continue; // somebody tidied up meanwhile
+            if (!seen && errno == ENOENT) return; // somebody tidied up meanwhile
             if (!seen) fail("could not look at file " + quoted(full(name)), errno);
             if (!S_ISREG(found.st_mode) || found.st_size != static_cast<off_t>(size_.value())) {
                 notes_.push_back("segment " + quoted(full(name)) + " has " +
                                  std::to_string(found.st_size) + " bytes instead of " +
                                  std::to_string(size_.value()) + " and is passed over");
-                continue;
+                return;
             }
         }
-        if (!highest || rank(*highest) < rank(*file)) highest = *file;
-    }
-    if (errno != 0) fail("could not read directory " + quoted(path_), errno);
+        if (!highest || rank(*highest) < rank(file)) highest = file;
+    });
     if (!highest) return std::nullopt;
     const lsn start = wal::start_of(highest->number, size_);
     return resume_point{highest->timeline, highest->partial ? start : start + size_.value()};
+}
+
+std::optional<std::uint64_t> wal_directory::system_identifier() const {
+    // Another cluster's may be of another size. With the smallest every name of any other is one.
+    const auto smallest = wal::segment_size::of(wal::segment_size::smallest);
+    std::vector<std::pair<wal::segment_file, std::string>> plain;
+    each_segment(*smallest, [&](const wal::segment_file& file, const std::string& name) {
+        if (file.packed == wal::compression::none) plain.emplace_back(file, name);
+    });
+    std::ranges::sort(plain, [](const auto& one, const auto& other) {
+        return rank(other.first) < rank(one.first);
+    });
+    for (const auto& [segment, name] : plain) {
+        const descriptor file(::openat(directory_.number(), name.c_str(),
+                                       O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+        if (!file) continue; // who writes it will say what is wrong with it
+        std::array<std::byte, cluster_header_size> head{};
+        const ssize_t got = until_not_interrupted(
+            [&] { return ::pread(file.number(), head.data(), head.size(), 0); });
+        if (got != std::ssize(head)) continue;
+        if (const auto identifier = read_system_identifier(head)) return identifier;
+    }
+    return std::nullopt;
 }
 
 void wal_directory::write(timeline_id timeline, lsn start, walwire::bytes run) {
@@ -195,6 +230,7 @@ void wal_directory::close_segment() {
 void wal_directory::fill_up() {
     if (!segment_) return;
     write_out();
+    erase_from(written_);
     written_ = wal::segment_start(written_, size_) + size_.value();
     complete_segment();
 }
@@ -211,18 +247,24 @@ void wal_directory::end_timeline(lsn switch_point) {
     if (switch_point > written_)
         throw failure("the timeline ends at " + text_of(switch_point) + ", but its log in " +
                       quoted(path_) + " ends at " + text_of(written_));
-    if (switch_point < written_) {
-        const lsn open = segment_ ? wal::segment_start(written_, size_) : written_;
-        if (switch_point < open)
-            throw failure("the timeline ends at " + text_of(switch_point) + ", but " +
-                          quoted(path_) + " has whole segments of it up to " + text_of(open));
-        fill_with_zeros(segment_, wal::offset_in_segment(switch_point, size_),
-                        wal::offset_in_segment(written_, size_), segment_name_);
-        sync(segment_, segment_name_);
-        written_ = flushed_ = switch_point;
-    }
+    const lsn open = segment_ ? wal::segment_start(written_, size_) : written_;
+    if (switch_point < open)
+        throw failure("the timeline ends at " + text_of(switch_point) + ", but " + quoted(path_) +
+                      " has whole segments of it up to " + text_of(open));
+    erase_from(switch_point);
     close_segment();
     ended_ = true;
+}
+
+// The open segment reads as zeros from here on, durably: behind it stands what came before the
+// server changed its mind, or what another connection brought into a file that was here already.
+void wal_directory::erase_from(lsn end) {
+    if (!segment_ || (end == written_ && !reused_)) return;
+    const lsn behind = reused_ ? wal::segment_start(written_, size_) + size_.value() : written_;
+    const std::uint32_t from = wal::offset_in_segment(end, size_);
+    fill_with_zeros(segment_, from, from + (behind - end), segment_name_);
+    sync(segment_, segment_name_);
+    written_ = flushed_ = end;
 }
 
 void wal_directory::open_segment() {
@@ -260,6 +302,7 @@ bool wal_directory::open_partial(const std::string& name) {
     sync(file, name);    // whoever left it may not have
     sync_directory();
     segment_ = std::move(file);
+    reused_ = true;
     return true;
 }
 
@@ -278,6 +321,7 @@ void wal_directory::create_partial(const std::string& name) {
     }
     sync_directory();
     segment_ = std::move(file);
+    reused_ = false;
 }
 
 bool wal_directory::has_history(timeline_id timeline) const {

@@ -69,6 +69,10 @@ class wal_directory {
     // again at each reconnection.
     std::optional<resume_point> resume(walwire::wal::segment_size size,
                                        file_access access = file_access::owner);
+    // Whose log is here, as the newest file says that says anything: one that nothing was written
+    // into yet does not, nor does one that is packed. None if there is no such file. A writer asks
+    // before the first write, since another cluster's segments have the same names.
+    std::optional<std::uint64_t> system_identifier() const;
     // What resume passed over, for a warning each.
     const std::vector<std::string>& notes() const noexcept { return notes_; }
 
@@ -87,8 +91,9 @@ class wal_directory {
     walwire::lsn written() const noexcept { return written_; }
     walwire::lsn flushed() const noexcept { return flushed_; }
 
-    // The timeline was left at `switch_point`. What came beyond is erased, the file is synced and
-    // stays `.partial`, and the next timeline begins with the segment that holds the switch point.
+    // The timeline was left at `switch_point`. What its last segment holds beyond is erased, also
+    // what an earlier connection or an earlier program left there; the file is synced and stays
+    // `.partial`, and the next timeline begins with the segment that holds the switch point.
     // Refused where the switch point lies beyond what was written, or before what whole segments
     // hold.
     void end_timeline(walwire::lsn switch_point);
@@ -118,9 +123,12 @@ class wal_directory {
     void put(walwire::bytes piece);
     void put_at(const descriptor& file, walwire::bytes data, std::uint64_t offset,
                 const std::string& name);
+    void erase_from(walwire::lsn end);
     void complete_segment();
     void close_segment();
 
+    template <class Visit>
+    void each_segment(walwire::wal::segment_size size, Visit&& visit) const;
     descriptor create_temporary(const std::string& name);
     bool reserve(const descriptor& file, const std::string& name);
     void fill_with_zeros(const descriptor& file, std::uint64_t from, std::uint64_t to,
@@ -144,6 +152,7 @@ class wal_directory {
 
     descriptor segment_; // the `.partial` that holds written_, if one is open
     std::string segment_name_;
+    bool reused_ = false;           // it was there before, and may hold more than written_ says
     walwire::timeline_id timeline_; // 0: nothing was written yet
     bool ended_ = false;            // the timeline was
     walwire::lsn written_;

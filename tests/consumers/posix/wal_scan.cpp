@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include <walwire/wal/crc32c.hpp>
@@ -14,8 +15,10 @@ using walwire::bytes;
 using walwire::lsn;
 
 constexpr std::uint32_t short_header = 24;
-constexpr std::uint32_t long_header = 40;
+constexpr std::uint32_t long_header = cluster_header_size;
 constexpr std::uint32_t record_header = 24;
+constexpr std::uint32_t page_size_min = 1024; // a server's --with-wal-blocksize
+constexpr std::uint32_t page_size_max = 64 * 1024;
 constexpr std::uint32_t record_size_max = 1020u << 20;
 
 constexpr std::uint16_t flag_continued = 0x1;
@@ -61,6 +64,17 @@ std::optional<wal_cluster> read_cluster(bytes segment) noexcept {
     found.system_identifier = load<std::uint64_t>(segment, 24);
     found.size = *size;
     return found;
+}
+
+std::optional<std::uint64_t> read_system_identifier(bytes segment) noexcept {
+    if (segment.size() < long_header) return std::nullopt;
+    const auto page_size = load<std::uint32_t>(segment, 36);
+    const auto identifier = load<std::uint64_t>(segment, 24);
+    if ((load<std::uint16_t>(segment, 2) & flag_long) == 0 || identifier == 0 ||
+        !walwire::wal::segment_size::of(load<std::uint32_t>(segment, 32)) ||
+        !std::has_single_bit(page_size) || page_size < page_size_min || page_size > page_size_max)
+        return std::nullopt;
+    return identifier;
 }
 
 std::optional<page_header> read_page(bytes page, lsn at, const wal_cluster& cluster) noexcept {

@@ -19,6 +19,7 @@
 // Source of truth: PostgreSQL's xlog_internal.h and xlogrecord.h.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -42,6 +43,12 @@ struct wal_cluster {
 // Reads it from the first bytes of a segment; none if they are no such header, of an unknown
 // version or of another page size than the usual one.
 std::optional<wal_cluster> read_cluster(walwire::bytes segment) noexcept;
+
+// Whose log a segment is, of any version: only these few fields have never moved. None where the
+// first page was not written yet, or is no such page.
+std::optional<std::uint64_t> read_system_identifier(walwire::bytes segment) noexcept;
+// As many bytes say it.
+inline constexpr std::size_t cluster_header_size = 40;
 
 struct page_header {
     walwire::timeline_id timeline;
