@@ -64,7 +64,9 @@ void look_at_batch(bytes data) {
         code = errc::entry_size_mismatch;
     else if (left == 0)
         code = errc::entry_batch_empty;
-    else if (number(data, 5) == 0 || number(data, 13) < number(data, 5))
+    else if (number(data, 5) == 0)
+        code = errc::entry_number_zero;
+    else if (number(data, 13) < number(data, 5))
         code = errc::entry_batch_backwards;
     check(head.code() == code, "a batch is taken, or refused for this reason");
     if (!head) return;

@@ -139,6 +139,7 @@ enum class errc : std::uint8_t {
     entry_size_invalid,      // a message of another size than its kind has
     entry_batch_empty,       // a batch without entries
     entry_batch_backwards,   // a batch whose last entry stands before its first
+    entry_number_zero,       // a batch that names entry 0, which is none
     entry_status_disordered, // a status with applied past flushed, or flushed past written
     entry_flag_invalid,      // a flag that is neither 0 nor 1
     entry_direction_invalid, // a message that only the other end may send
@@ -154,7 +155,8 @@ enum class errc : std::uint8_t {
     file_path_refused, // a path that is absolute, climbs, is empty, or holds control characters
     backup_end_inside_file,
     frame_after_end,
-    backup_unended, // the stream ended before the backup did
+    backup_unended,           // the stream ended before the backup did
+    storage_manifest_missing, // a replica's data directory lacks what is written there first
 
     // Time and transport.
     connect_timeout, // no usable connection within connect_timeout
@@ -167,6 +169,7 @@ enum class errc : std::uint8_t {
     timeline_invalid,
     name_invalid,           // a slot name, setting or identifier outside its alphabet or length
     write_concern_invalid,  // none of the write concerns
+    write_concern_zero,     // factor:0, which asks for nobody
     standby_names_invalid,  // synchronous_standby_names that do not parse
     base64_invalid,         // not canonical base64
     scram_verifier_invalid, // not a stored SCRAM-SHA-256 secret
@@ -304,6 +307,7 @@ constexpr std::string_view text(errc code) noexcept {
     case errc::entry_size_invalid: return "a message has a size that its kind does not have";
     case errc::entry_batch_empty: return "a batch holds no entry";
     case errc::entry_batch_backwards: return "a batch ends before it begins";
+    case errc::entry_number_zero: return "a batch names entry 0, which is none";
     case errc::entry_status_disordered:
         return "a status claims more applied or flushed than it may";
     case errc::entry_flag_invalid: return "a flag is neither 0 nor 1";
@@ -321,6 +325,7 @@ constexpr std::string_view text(errc code) noexcept {
     case errc::backup_end_inside_file: return "the backup ended inside of a file";
     case errc::frame_after_end: return "a frame came behind the end of the backup";
     case errc::backup_unended: return "the stream ended before the backup did";
+    case errc::storage_manifest_missing: return "the storage manifest is missing";
     case errc::connect_timeout: return "no usable connection in time";
     case errc::silence_timeout: return "the peer has been silent for too long";
     case errc::connection_lost: return "the connection was lost";
@@ -329,6 +334,7 @@ constexpr std::string_view text(errc code) noexcept {
     case errc::timeline_invalid: return "not a timeline";
     case errc::name_invalid: return "not a valid name";
     case errc::write_concern_invalid: return "not a write concern";
+    case errc::write_concern_zero: return "a write concern of no replica at all";
     case errc::standby_names_invalid: return "not a list of synchronous standbys";
     case errc::base64_invalid: return "not canonical base64";
     case errc::scram_verifier_invalid: return "not a stored SCRAM-SHA-256 secret";

@@ -104,6 +104,34 @@ TEST_CASE("the largest batch fits into the payload and into a CopyData of 8 MiB"
     CHECK(batch_head_size + entries_size_max == 8'388'608);
 }
 
+TEST_CASE("who fills a batch is stopped at 1024 entries and at 1 MiB") {
+    batch_room small;
+    for (int i = 0; i < 1024; ++i) CHECK(small.take(9));
+    CHECK(!small.take(9));
+    CHECK(small.entries() == 1024);
+    CHECK(small.size() == 1024 * 9);
+    batch_room large;
+    for (int i = 0; i < 16; ++i) CHECK(large.take(64 * 1024));
+    CHECK(!large.take(1));
+    CHECK(large.entries() == 16);
+    CHECK(large.size() == 1'048'576);
+    batch_room nearly;
+    CHECK(nearly.take(1'048'575));
+    CHECK(!nearly.take(2));
+    CHECK(nearly.take(1));
+    CHECK(nearly.size() == 1'048'576);
+    // An entry that is larger by itself goes alone; one that no batch can hold does not go at all.
+    batch_room alone;
+    CHECK(alone.take(entries_size_max));
+    CHECK(!alone.take(0));
+    CHECK(!alone.take(1));
+    CHECK(alone.entries() == 1);
+    batch_room never_filled;
+    CHECK(!never_filled.take(entries_size_max + 1));
+    CHECK(never_filled.entries() == 0);
+    CHECK(never_filled.take(9));
+}
+
 TEST_CASE("LSNs name entries: 0 is none, 1 the first, and they print as %X/%08X") {
     CHECK(!entry_lsn{}.valid());
     CHECK(first_entry == entry_lsn{1});
@@ -173,7 +201,8 @@ TEST_CASE("a batch's first entry does not lie behind its last") {
         CHECK(head_of(entries::batch(first, last, hex("00"))));
     CHECK(head_of(entries::batch(6, 5, hex("00"))).code() == errc::entry_batch_backwards);
     CHECK(head_of(entries::batch(UINT64_MAX, 0, hex("00"))).code() == errc::entry_batch_backwards);
-    CHECK(head_of(entries::batch(0, 3, hex("00"))).code() == errc::entry_batch_backwards);
+    CHECK(head_of(entries::batch(0, 3, hex("00"))).code() == errc::entry_number_zero);
+    CHECK(head_of(entries::batch(0, 0, hex("00"))).code() == errc::entry_number_zero);
     CHECK(head_of(entries::batch(UINT64_MAX, UINT64_MAX, hex("00"))));
 }
 

@@ -810,6 +810,7 @@ TEST_CASE("SQLSTATEs are PostgreSQL's") {
         {errc::scram_channel_binding_mismatch, "28000"},
         {errc::scram_proof_mismatch, "28P01"},
         {errc::password_mismatch, "28P01"},
+        {errc::message_too_large, "28P01"},
         {errc::crypto_failed, "XX000"},
         {errc::output_full, "XX000"},
     };

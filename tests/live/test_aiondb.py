@@ -320,6 +320,45 @@ class Follow(Dialect):
             told = until
         self.assertEqual(told, len(bodies))
 
+    def test_text_identity(self):
+        """A system's identifier is a text, and is told as it is, by the header of a backup too."""
+        self.primary = entries.Primary(cluster.directory('primary'))
+        os.chmod(self.primary.directory, 0o755)
+        self.primary.put('system_id', 'cluster-a\n')
+        self.primary.grow(30)
+        self.serve = self.start(self.primary)
+        self.assertIn('cluster-a', ask(self.serve.port, 'IDENTIFY_SYSTEM'))
+        self.assertIn('cluster-a', ask(self.serve.port, 'BASE_BACKUP'))
+        directory = self.directory()
+        for _ in range(2):
+            run = self.receive(directory, '-E', self.primary.last)
+            self.assertEqual(run.wait(), 0, run.said)
+            self.primary.grow(10)
+        self.serve.stop()
+        self.primary.put('system_id', 'cluster-b\n')
+        run = self.receive(directory, '-n', source=self.start(self.primary))
+        self.assertEqual(run.wait(), 1)
+
+    def test_crowded(self):
+        """max_wal_senders is 10, and the next one is told so."""
+        self.begin(5)
+        lines = []
+        for _ in range(10):
+            line = socket.create_connection(('127.0.0.1', self.serve.port), cluster.PATIENCE)
+            self.addCleanup(line.close)
+            words = b'user\0replica\0replication\0true\0\0'
+            line.sendall(struct.pack('>II', 8 + len(words), 196608) + words)
+            while not line.recv(4096).endswith(b'Z\0\0\0\5I'):
+                pass
+            lines.append(line)
+        self.assertIn('max_wal_senders (currently 10)', ask(self.serve.port, 'IDENTIFY_SYSTEM'))
+        lines[0].close()
+
+        def free():
+            return 'systemid' in ask(self.serve.port, 'IDENTIFY_SYSTEM')
+
+        cluster.wait_until(free, 'a place')
+
     def test_login(self):
         """With a password, as in the other dialect."""
         secret = os.path.join(self.directory(), 'secret')

@@ -4,10 +4,13 @@
 libpq, in psql and pg_receivewal, and walwire itself come in where they should, and only there. What
 is served is the pg_wal of a server that was stopped.
 """
+import base64
+import hashlib
+import hmac
 import os
 import shutil
 
-from support import archive, certificates, cluster, installed, live, relay, walwire
+from support import archive, certificates, cluster, installed, live, raw, relay, walwire
 
 USER = 'replica'
 SECRET = 'se:cret\\ \'word"'
@@ -53,28 +56,36 @@ class ServeLogin(live.Live):
         ]
 
     def identify(self, serve, password, **more):
-        """What walwire and then psql say; each is answered with a row, or refused."""
+        """What walwire and then each psql say; each is answered with a row, or refused."""
         environment = {'PGPASSWORD': password} if password else {}
         ours = walwire.run('identify', '-d', serve.conninfo(**more), environment=environment)
-        words = [installed.psql(), '-X', '-A', '-t', '-w', '-c', 'IDENTIFY_SYSTEM', '-d']
-        theirs = cluster.run_process(
-            [*words, serve.conninfo(replication='true', **more)], environment, check=False
-        )
+        theirs = []
+        # The options by the versions of libpq that brought them.
+        since = {'require_auth': 16, 'sslnegotiation': 17}
+        least = max([0, *(since.get(name, 0) for name in more)])
+        for tool in installed.with_program('psql', least):
+            words = [tool.program('psql'), '-XAtw', '-c', 'IDENTIFY_SYSTEM', '-d']
+            theirs.append(
+                cluster.run_process(
+                    [*words, serve.conninfo(replication='true', **more)], environment, check=False
+                )
+            )
+        self.assertTrue(theirs)
         return ours, theirs
 
     def enters(self, serve, password=SECRET, **more):
         ours, theirs = self.identify(serve, password, **more)
         self.assertEqual((ours.process.returncode, ours.said), (0, ''), serve.said)
-        self.assertEqual(theirs.count('|'), 3, theirs)
+        self.assertEqual([said.count('|') for said in theirs], [3] * len(theirs), theirs)
 
     def refused(self, serve, why, password=SECRET, **more):
         ours, theirs = self.identify(serve, password, **more)
         self.assertEqual(ours.process.returncode, 1, ours.said)
         self.assert_lines(ours, 1)
-        for said in (ours.said, theirs):
+        for said in (ours.said, *theirs):
             self.assertIn(why, said)
             self.assertNotIn(SECRET, said)
-        self.assertNotIn('systemid', theirs)
+            self.assertNotIn('|', said)
 
     def test_trust(self):
         """Anybody comes in, or one by name."""
@@ -118,6 +129,41 @@ class ServeLogin(live.Live):
             with self.demand(method, stored['scram-sha-256'] + '\r\n') as serve:
                 self.enters(serve, require_auth='scram-sha-256')
                 self.refused(serve, 'password authentication failed', WRONG)
+
+    def asked(self, serve, user):
+        """What a user is asked for, and for how many iterations where that is SCRAM."""
+        with raw.Raw(serve.port, user=user) as client:
+            _, body = client.read()
+            code = int.from_bytes(body[:4], 'big')
+            if code != 10:
+                return code
+            first = b'n,,n=,r=abc'
+            client.send(b'p', b'SCRAM-SHA-256\0' + len(first).to_bytes(4, 'big') + first)
+            _, body = client.read()
+            return int(body.rsplit(b',i=', 1)[1])
+
+    def test_unknown_users(self):
+        """Nobody can tell by what is asked who is known: neither the method nor the iterations."""
+        salted = hashlib.pbkdf2_hmac('sha256', SECRET.encode(), b'salt' * 4, 5000)
+        client = hmac.digest(salted, b'Client Key', 'sha256')
+        keys = (hashlib.sha256(client).digest(), hmac.digest(salted, b'Server Key', 'sha256'))
+        salt, stored, server = (base64.b64encode(each).decode() for each in (b'salt' * 4, *keys))
+        verifier = 'SCRAM-SHA-256$5000:%s$%s:%s' % (salt, stored, server)
+        hashed = 'md5' + hashlib.md5((SECRET + USER).encode()).hexdigest()
+        for method, text, expected in (
+            ('md5', SECRET, 5),
+            ('md5', hashed, 5),
+            ('md5', verifier, 5000),
+            ('scram-sha-256', verifier, 5000),
+            ('scram-sha-256', SECRET, 4096),
+            ('password', verifier, 3),
+        ):
+            with self.subTest(method=method, text=text), self.demand(method, text) as serve:
+                for user in (USER, 'other'):
+                    self.assertEqual(self.asked(serve, user), expected)
+                more = {'require_auth': 'password'} if method == 'password' else {}
+                self.enters(serve, **more)
+                self.refused(serve, 'password authentication failed', user='other', **more)
 
     def test_tls(self):
         """Encryption is there for whoever asks, verified by name, and bound to the password."""

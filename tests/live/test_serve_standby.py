@@ -7,8 +7,9 @@ newest rows, comes back when either end was away, follows a promotion, and can b
 end.
 """
 import os
+import shutil
 
-from support import archive, cluster, live, relay, walwire
+from support import archive, cluster, installed, live, relay, walwire
 
 
 class ServeStandby(live.Live):
@@ -108,7 +109,8 @@ class ServeStandby(live.Live):
         self.assertEqual(dropped[-1], 'ERROR:  replication slot "standby" does not exist')
 
     def test_promotion(self):
-        """The source of the relay is promoted: standby and pg_receivewal's directory follow."""
+        """The source of the relay is promoted: the standby follows, and so do the directories of
+        `walwire receive` and of every pg_receivewal."""
         primary = self.new_cluster().start()
         primary.sql('CREATE TABLE rows (i int)')
         primary.stop()
@@ -126,6 +128,15 @@ class ServeStandby(live.Live):
         standby.start()
         self.assert_arrives(primary, standby, 1, receive, serve)
 
+        tools = installed.with_program('pg_receivewal', self.server.major)
+        self.assertTrue(tools)
+        kept = [(tool, self.directory()) for tool in tools]
+        theirs = [relay.Receivewal(tool, serve.conninfo(), path) for tool, path in kept]
+        for run in theirs:
+            self.addCleanup(run.__exit__)
+        cluster.wait_until(
+            lambda: all(archive.partial(path) for _, path in kept), 'pg_receivewal to begin'
+        )
         directory, late = self.directory(), self.directory()
         with walwire.receive(serve.conninfo(), directory, '-s', 1) as below:
             below.wait_for('on timeline 1')
@@ -140,19 +151,32 @@ class ServeStandby(live.Live):
             self.assert_arrives(source, standby, 4, receive, serve, below)
             self.assertEqual(below.stop(), 0, below.said)
         self.compare(directory, source)
+        for run, (_, path) in zip(theirs, kept):
+            walwire.wait_for_file(os.path.join(path, last), run, serve)
+            self.assertEqual(run.stop(), 0, run.said)
+            self.assertIn('switched to timeline 2', run.said)
+            self.compare(path, source)
 
         # Whoever comes later goes through the old timeline, too.
-        first = archive.whole(serve.directory)[0]
-        with open(os.path.join(late, first), 'wb') as file:
-            file.write(archive.read(os.path.join(serve.directory, first)))
-        for path in (late, os.path.join(late, first)):
-            cluster.own(path)
+        for tool in tools:
+            path = self.holding_first(serve, self.directory())
+            with relay.Receivewal(tool, serve.conninfo(), path) as run:
+                walwire.wait_for_file(os.path.join(path, last), run, serve)
+                self.assertEqual(run.stop(), 0, run.said)
+            self.compare(path, source)
+        self.holding_first(serve, late)
         with walwire.receive(serve.conninfo(), late) as below:
             walwire.wait_for_file(os.path.join(late, last), below, serve)
             self.assertEqual(below.stop(), 0, below.said)
         self.compare(late, source)
         standby.promote()
         self.assertEqual(standby.sql('SELECT sum(i) FROM rows'), '10')
+
+    def holding_first(self, serve, directory):
+        """A directory with the first segment alone, behind which whoever fills it goes on."""
+        name = archive.whole(serve.directory)[0]
+        cluster.own(shutil.copy(os.path.join(serve.directory, name), directory))
+        return directory
 
     def compare(self, directory, source):
         """All of the new timeline is as the source has it, and so is the history."""

@@ -57,6 +57,19 @@ TEST_CASE("IDENTIFY_SYSTEM: the timeline is an int4 before 16 and an int8 from t
     CHECK(spelled::text(ours).find(spelled::text(hex(int4))) != std::string::npos);
 }
 
+TEST_CASE("AionDB's system identifier may be any text, PostgreSQL's is the number") {
+    const primary::system_identity row{77, {1}, lsn{1}, {}, "cluster-a"};
+    const std::string ours = spelled::text(said(row, aiondb));
+    CHECK(ours.find("\0\0\0\x09"
+                    "cluster-a"s) != std::string::npos);
+    CHECK(ours.find("\0\0\0\x02"
+                    "77"s) == std::string::npos);
+    const std::string theirs = spelled::text(said(row, of(18)));
+    CHECK(theirs.find("cluster-a") == std::string::npos);
+    CHECK(theirs.find("\0\0\0\x02"
+                      "77"s) != std::string::npos);
+}
+
 TEST_CASE("SHOW: one text, named as the setting") {
     const primary::setting row{"wal_segment_size", "16MB"};
     const std::string both =

@@ -45,7 +45,10 @@ TEST_CASE("each version reports the settings that its servers report") {
     CHECK(all.size() == 13);
     CHECK(all["in_hot_standby"] == "off");
     CHECK(reported(chosen, 15).size() == 13);
+    CHECK(reported(chosen, 15).count("scram_iterations") == 0);
     CHECK(reported(chosen, 16)["scram_iterations"] == "4096");
+    chosen.scram_iterations = 2'147'483'647;
+    CHECK(reported(chosen, 18)["scram_iterations"] == "2147483647");
     CHECK(reported(chosen, 17).size() == 14);
     CHECK(reported(chosen, 18).size() == 15);
     CHECK(reported(chosen, 18)["search_path"] == "\"$user\", public");

@@ -66,6 +66,19 @@ TEST_CASE("options that are all right, and each that is not") {
     CHECK(check(wrong) == errc::argument_invalid);
     wrong.wal_sender_timeout = never;
     CHECK(check(wrong) == errc::none);
+    for (const std::uint32_t iterations : {0u, 1u, 0x7fffffffu, 0x80000000u}) {
+        wrong = usual;
+        wrong.scram_iterations = iterations;
+        const bool possible = iterations == 1 || iterations == 0x7fffffff;
+        CHECK(check(wrong) == (possible ? errc::none : errc::argument_invalid));
+    }
+    for (const auth::method each : {auth::method::none, auth::method::password, auth::method::md5,
+                                    auth::method::scram_sha_256, auth::method::gss}) {
+        wrong = usual;
+        wrong.password_encryption = each;
+        const bool stores = each == auth::method::md5 || each == auth::method::scram_sha_256;
+        CHECK(check(wrong) == (stores ? errc::none : errc::argument_invalid));
+    }
 
     for (const wire::parameter& each :
          {wire::parameter{"a\0b"sv, ""}, wire::parameter{"a", "\0"sv}}) {
@@ -101,6 +114,7 @@ TEST_CASE("the smallest out that is taken holds the longest greeting") {
     chosen.options.server_version = version;
     chosen.options.cancel_key = key;
     chosen.options.parameters = more;
+    chosen.options.scram_iterations = INT32_MAX;
     chosen.how = auth::method::scram_sha_256;
     chosen.secret = verifier("pencil");
     chosen.out = out_size_min;

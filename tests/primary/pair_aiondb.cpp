@@ -27,6 +27,8 @@ struct counts {
     std::uint64_t cuts = 0;
     std::uint64_t repeated = 0;
     std::uint64_t entries = 0;
+    std::uint64_t diverged = 0;
+    std::uint64_t parted = 0; // forks behind which somebody had entries
 };
 
 void happen(linked_entries& world, prng& random, counts& seen) {
@@ -47,9 +49,14 @@ void happen(linked_entries& world, prng& random, counts& seen) {
         world.cut();
         break;
     case 5:
-        if (random.chance(1, 2)) world.here.promote();
+        if (random.chance(1, 2)) {
+            world.here.promote();
+        } else if (random.chance(1, 4)) {
+            world.here.promote_without(random.between(1, 20));
+            ++seen.parted;
+        }
         break;
-    case 6: world.shut_down(); break;
+    case 6: random.chance(1, 2) ? world.shut_down() : world.end_stream(); break;
     case 7: world.accepts = random.chance(1, 2); break;
     case 8: world.flushes = random.chance(1, 2); break;
     case 9: world.apply(); break;
@@ -75,6 +82,10 @@ std::string life(std::uint64_t seed, counts& seen) {
     if (!world.wrong().empty()) return world.wrong();
     const bool settled = world.settled(10 * 60 * second);
     if (!world.wrong().empty()) return world.wrong();
+    if (world.diverged()) {
+        ++seen.diverged;
+        return world.over() && !settled ? "" : "it has diverged and goes on";
+    }
     if (!settled) return "the replica does not come to the primary's end";
     if (world.received() != world.here.log) return "the replica has not every entry once, in order";
     seen.connections += world.connections();
@@ -161,6 +172,80 @@ TEST_CASE(
     CHECK(seen.cuts > last / 2);
     CHECK(seen.repeated > last / 2);
     CHECK(seen.entries > 5'000);
+    CHECK(seen.diverged > 10);
+    CHECK(seen.parted > seen.diverged + 10); // many had none of what was left behind
+}
+
+TEST_CASE("a replica whose flush lies behind the fork is told so, and stops") {
+    linked_entries world({});
+    for (int i = 0; i < 10; ++i) world.here.write(1);
+    CHECK(world.settled(30 * second));
+    world.here.promote_without(1);
+    world.here.write(5);
+    CHECK(!world.settled(60 * second));
+    CHECK(world.diverged());
+    CHECK(world.over());
+    CHECK(world.adoptions() == 0);
+    CHECK(world.wrong() == "");
+    // One that has the same entries, but not durably, is not told, and takes the others for them.
+    linked_entries other({});
+    for (int i = 0; i < 9; ++i) other.here.write(1);
+    CHECK(other.settled(30 * second));
+    other.flushes = false;
+    other.here.write(1);
+    other.run();
+    CHECK(other.received().size() == 10);
+    other.here.promote_without(1);
+    other.here.write(5);
+    for (int i = 0; i < 5; ++i) other.wait(second);
+    CHECK(other.adoptions() == 1);
+    CHECK(other.settled(60 * second));
+    CHECK(!other.diverged());
+    CHECK(other.adoptions() == 1);
+    CHECK(other.received() == std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 14});
+    CHECK(other.wrong() == "");
+}
+
+TEST_CASE("an LSN advances by 1 per entry or by its encoded bytes, and a replica follows either") {
+    for (const bool counts_bytes : {false, true}) {
+        linked_entries world({});
+        for (std::uint64_t number = 1; number <= 50; ++number)
+            world.here.write(counts_bytes ? entries::entry(number).size() : 1);
+        CHECK(world.settled(30 * second));
+        CHECK((world.here.end() == 50) == !counts_bytes);
+        world.cut();
+        world.here.write(counts_bytes ? entries::entry(51).size() : 1);
+        CHECK(world.settled(60 * second));
+        CHECK(world.repeated() == 1);
+        CHECK(world.received() == world.here.log);
+        CHECK(world.wrong() == "");
+    }
+}
+
+TEST_CASE("a batch is at most 1024 entries, however many wait") {
+    linked_entries world({});
+    world.here.batch_entries = SIZE_MAX;
+    for (int i = 0; i < 3000; ++i) world.here.write(1);
+    CHECK(world.settled(30 * second));
+    CHECK(world.largest() == 1024);
+    CHECK(world.received() == world.here.log);
+    CHECK(world.wrong() == "");
+}
+
+TEST_CASE("a fresh replica of a primary without an entry gets there as well") {
+    support::entry_world world;
+    replica::bootstrap steps({true, false, {}, {}});
+    extractor took;
+    support::served_entries server(world);
+    converse(server, *took.machine, SIZE_MAX, took);
+    CHECK(took.taken);
+    CHECK(took.header.start == aiondb::first_entry);
+    CHECK(steps.done_backup(took.header) == errc::none);
+    CHECK(steps.done(replica::bootstrap_step::write_timeline) == errc::none);
+    CHECK(steps.done(replica::bootstrap_step::write_system_id) == errc::none);
+    CHECK(steps.done_opening({0}) == errc::none);
+    REQUIRE(steps.next() == replica::bootstrap_step::follow);
+    CHECK(steps.follow_from() == aiondb::first_entry);
 }
 
 TEST_CASE("an undisturbed replica sees every entry once, and an idle link stays up by keepalives") {
@@ -201,6 +286,24 @@ TEST_CASE("after each reconnect exactly the last durable entry comes again") {
     CHECK(world.wrong() == "");
 }
 
+TEST_CASE("a stream that the primary ends is no failure: the replica is back in 250 ms each time") {
+    linked_entries world({});
+    for (int i = 0; i < 10; ++i) world.here.write(1);
+    CHECK(world.settled(30 * second));
+    for (std::uint64_t end = 1; end <= 8; ++end) {
+        const std::int64_t before = world.now.steady;
+        world.end_stream();
+        world.run();
+        CHECK(world.connections() == end);
+        while (world.connections() == end && world.now.steady < before + second)
+            world.wait(10 * millisecond);
+        CHECK(world.connections() == end + 1);
+        CHECK(world.now.steady - before <= 313 * millisecond + 10 * millisecond);
+        CHECK(world.settled(30 * second));
+    }
+    CHECK(world.wrong() == "");
+}
+
 TEST_CASE("a promotion is adopted, and the stream goes on with the entry of the fork") {
     linked_entries world({});
     for (int i = 0; i < 10; ++i) world.here.write(1);
@@ -236,7 +339,8 @@ TEST_CASE("a fresh replica takes a backup, has its identity, and follows at the 
         CHECK(steps.done(replica::bootstrap_step::write_system_id) == errc::none);
         CHECK(steps.done_opening({20}) == errc::none);
         REQUIRE(steps.next() == replica::bootstrap_step::follow);
-        CHECK(steps.system_identifier() == "4711");
+        CHECK(steps.system_identifier() == "cluster-a");
+        CHECK(took.header.start == aiondb::entry_lsn{2}); // the first that it brings
 
         world.write(1);
         replica::receiver_options chosen;

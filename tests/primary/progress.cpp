@@ -35,6 +35,30 @@ TEST_CASE("a replica that has flushed more than it wrote is believed what it wro
     CHECK(made.clamped() == 1);
 }
 
+TEST_CASE("who tells only what it has flushed has written it, and the reverse is not so") {
+    progress made(lsn{100});
+    CHECK(made.report({}, lsn{60}, {}));
+    CHECK(made.written() == lsn{60});
+    CHECK(made.flushed() == lsn{60});
+    CHECK_FALSE(made.applied().valid());
+    CHECK(made.clamped() == 0);
+    CHECK(made.report({}, lsn{101}, {}));
+    CHECK(made.written() == lsn{100});
+    CHECK(made.flushed() == lsn{100});
+    CHECK(made.clamped() == 1);
+
+    progress writes(lsn{100});
+    CHECK(writes.report(lsn{60}, {}, {}));
+    CHECK_FALSE(writes.flushed().valid());
+    CHECK(writes.report({}, lsn{40}, lsn{40})); // what it told before still stands
+    CHECK(writes.written() == lsn{60});
+    CHECK(writes.flushed() == lsn{40});
+    CHECK(writes.applied() == lsn{40});
+    progress applies(lsn{100});
+    CHECK_FALSE(applies.report({}, {}, lsn{60}));
+    CHECK(applies.clamped() == 1);
+}
+
 TEST_CASE("nothing goes back, and zero says nothing") {
     progress made(lsn{100});
     CHECK(made.report(lsn{90}, lsn{80}, lsn{70}));

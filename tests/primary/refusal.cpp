@@ -14,9 +14,9 @@ using wire::phase;
 
 namespace {
 
-std::string said(errc code, phase at, std::uint8_t tag = 0) {
+std::string said(errc code, phase at, std::uint8_t tag = 0, dialect spoken = dialect::postgres) {
     short_text text;
-    const auto why = farewell(code, at, tag, text);
+    const auto why = farewell(code, at, tag, text, spoken);
     if (!why) return "";
     CHECK(why->fatal);
     return std::string(why->sqlstate) + ' ' + std::string(why->message);
@@ -55,6 +55,9 @@ TEST_CASE("a short text holds numbers, positions and texts, and leaves out what 
 TEST_CASE("each broken rule has its farewell, or silence where PostgreSQL is silent") {
     CHECK(said(errc::bytes_before_encryption, phase::ssl_asked) ==
           "08P01 received unencrypted data after SSL request");
+    for (const phase at : {phase::gss_asked, phase::gss_asked_again})
+        CHECK(said(errc::bytes_before_encryption, at) ==
+              "08P01 received unencrypted data after GSSAPI encryption request");
     CHECK(said(errc::unknown_message, phase::idle, '!') ==
           "08P01 invalid frontend message type 33");
     CHECK(said(errc::unexpected_message, phase::idle, 'p') ==
@@ -74,4 +77,15 @@ TEST_CASE("each broken rule has its farewell, or silence where PostgreSQL is sil
          {errc::length_invalid, errc::message_too_large, errc::stream_unknown,
           errc::connect_timeout, errc::silence_timeout, errc::password_mismatch, errc::none})
         CHECK(said(code, phase::idle).empty());
+}
+
+TEST_CASE("what breaks AionDB's rules inside a CopyData is said in that dialect, and in no other") {
+    for (const errc code :
+         {errc::stream_unknown, errc::entry_too_large, errc::entry_size_mismatch,
+          errc::entry_size_invalid, errc::entry_status_disordered, errc::entry_direction_invalid}) {
+        CHECK(said(code, phase::copy_both, 'd', dialect::aiondb) ==
+              "08P01 " + std::string(text(code)));
+        CHECK(said(code, phase::copy_both, 'd').empty());
+    }
+    CHECK(said(errc::silence_timeout, phase::copy_both, 0, dialect::aiondb).empty());
 }

@@ -76,6 +76,55 @@ TEST_CASE("an application_name is copied, cut and made printable") {
     CHECK(made.add(two, std::string(80, 'n')).application_name() == std::string(63, 'n'));
 }
 
+TEST_CASE("application_name is the node's id, and names that became one are seen to be two") {
+    registry_of<4> made;
+    made.add(one, "node-a");
+    CHECK(made.replicas.named("node-a") == 1);
+    CHECK(made.replicas.named("node-b") == 0);
+    CHECK(made.replicas.named("node") == 0);
+    made.add(two, "node-a"); // a node that came back while its old connection still stands
+    CHECK(made.replicas.named("node-a") == 2);
+    made.replicas.leave(one);
+    CHECK(made.replicas.named("node-a") == 1);
+    // Different ids, but the same as they are kept and shown.
+    made.add(one, "node-\xc3\xa9");
+    CHECK(made.replicas.named("node-\xc3\xbc") == 1);
+    const std::string longest(63, 'n');
+    made.add({103}, longest + "1");
+    CHECK(made.replicas.named(longest + "2") == 1);
+    CHECK(made.replicas.named(longest.substr(1)) == 0);
+    CHECK(made.replicas.named("") == 0);
+}
+
+TEST_CASE("AionDB's entries are counted in: who asks for one has it, but for the first") {
+    registry_of<1> made;
+    replica& at = made.add(one);
+    at.stream_from(aiondb::entry_lsn{7}, "slot_a");
+    CHECK(at.slot() == "slot_a");
+    CHECK(at.state() == replica_state::catchup);
+    check(at, 7, 0, 0, 0);
+    CHECK(at.reported(aiondb::standby_status_update{{8}, {8}, {6}}, {5, 77}));
+    check(at, 7, 7, 7, 6);
+    CHECK(at.reply_time() == 77);
+    CHECK(at.progress().clamped() == 1);
+    at.sent(aiondb::entry_lsn{12});
+    CHECK(at.reported(aiondb::standby_status_update{{12}, {11}, {10}}, {}));
+    check(at, 12, 12, 11, 10);
+    CHECK(at.keep_from() == lsn{11});
+    at.stream_from(aiondb::first_entry);
+    check(at, 0, 0, 0, 0);
+    CHECK(at.start_lsn() == lsn{1});
+    CHECK(at.keep_from() == lsn{1});
+    CHECK(!at.reported(aiondb::standby_status_update{{1}, {1}, {1}}, {}));
+    check(at, 0, 0, 0, 0);
+    CHECK(at.progress().clamped() == 1);
+    at.sent(aiondb::entry_lsn{1});
+    CHECK(at.reported(aiondb::standby_status_update{{1}, {1}, {1}}, {}));
+    check(at, 1, 1, 1, 1);
+    at.finish();
+    CHECK(!at.reported(aiondb::standby_status_update{{1}, {1}, {1}}, {}));
+}
+
 TEST_CASE("a connection joins once, as long as there is room") {
     registry_of<2> made;
     made.add(one);

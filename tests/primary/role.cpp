@@ -88,6 +88,20 @@ TEST_CASE("a promotion opens the next timeline and writes its history") {
     CHECK(both->switch_point({2}) == lsn{0x3000000});
 }
 
+TEST_CASE("a promotion in AionDB's dialect writes its last entry as AionDB writes LSNs") {
+    const server_role at(role::replica, {1}, dialect::aiondb);
+    const outcome first = prepared(at, wal::history(), lsn{10});
+    CHECK(first.timeline == 2);
+    CHECK(first.text == "1\t0/0000000A\tno recovery target specified\n");
+    const auto past = wal::history::parse(first.text, {2});
+    REQUIRE(past);
+    CHECK(past->objection({1}, lsn{10}) == errc::none);
+    CHECK(past->objection({1}, lsn{11}) == errc::timeline_diverged);
+    const server_role next(role::replica, {2}, dialect::aiondb);
+    CHECK(prepared(next, *past, lsn{0x1'0000'00ab}, {}, "by hand").text ==
+          first.text + "\n2\t1/000000AB\tby hand\n");
+}
+
 TEST_CASE("the new timeline comes after every known one") {
     const server_role at(role::replica, {1});
     CHECK(prepared(at, wal::history(), lsn{1}, {7}).timeline == 8);

@@ -621,6 +621,29 @@ TEST_CASE("a stream is refused between two messages, and the next command is rea
     CHECK(tail(middle.heard(), 2) == "N NOTICE 00000 soon\nE FATAL 58P01 gone\n");
 }
 
+TEST_CASE("what is refused while a body is under way is refused once that is written") {
+    plan chosen = holds(400'000);
+    server hears(chosen);
+    in(hears);
+    hears.writes(false);
+    hears.feed(start_streaming());
+    const primary::refusal cancelled{"57014", "canceled", {}, {}, false};
+    while (hears->output().body.size() > 1) {
+        CHECK(hears->refuse(cancelled) == errc::output_full);
+        hears.write(10'000 < hears->output().size() ? 10'000 : hears->output().size() - 1);
+    }
+    CHECK(hears->refuse(cancelled) == errc::output_full);
+    hears.write();
+    CHECK(hears->refuse(cancelled) == errc::none); // the rest of what is lent is not begun
+    hears.writes(true);
+    hears.feed();
+    CHECK(hears.heard() == "W\ndw 0/3000000+131072 0/3061A80\nE ERROR 57014 canceled\nZ I\n");
+    CHECK(hears.news() == "start 0/3000000\nstream refused\n");
+    CHECK(hears->refuse(cancelled) == errc::not_now);
+    hears.feed(query("SHOW a"));
+    CHECK(hears.last() == "show a\n");
+}
+
 TEST_CASE("a refusal in the middle of a status does not lose the thread") {
     const buffer late = status(1, 2, 3);
     for (std::size_t at = 0; at <= late.size(); ++at) {
@@ -697,6 +720,38 @@ TEST_CASE("shut down: a stream goes on until all is acknowledged; others go at o
     CHECK(late.last() == "closed shut down\n");
     CHECK(tail(late.heard(), 1) == "C COPY 0\n");
 
+    // An upload is not waited for, unless it is whole; nor is somebody who has a password to tell.
+    const auto uploads = [](server& takes) -> server& {
+        in(takes).feed(query("UPLOAD_MANIFEST"));
+        CHECK(takes->accept_manifest() == errc::none);
+        takes.feed(copy_data(of("{ ")));
+        return takes;
+    };
+    server midway(quiet);
+    CHECK(uploads(midway)->shut_down() == errc::none);
+    midway.feed();
+    CHECK(midway.last() == "closed shut down\n");
+    CHECK(midway.heard() == "G\n" + goodbye);
+    server whole(quiet);
+    uploads(whole).feed(copy_done());
+    CHECK(whole->shut_down() == errc::none);
+    CHECK_FALSE(whole.feed()->over());
+    CHECK(whole->complete() == errc::none);
+    whole.feed();
+    CHECK(whole.heard() == "G\nC UPLOAD_MANIFEST\nZ I\n" + goodbye);
+    plan knocks = quiet;
+    knocks.admits = false;
+    for (const auth::method how : {auth::method::none, auth::method::password}) {
+        server knocking(knocks);
+        knocking.feed(startup());
+        CHECK(knocking->shut_down() == errc::none);
+        CHECK_FALSE(knocking->over());
+        CHECK(knocking->admit(how) == errc::none);
+        knocking.feed();
+        CHECK(knocking.last() == "closed shut down\n");
+        CHECK(knocking.heard() == goodbye);
+    }
+
     // The client stops, or the timeline has ended: then the ordinary end, and goodbye.
     server stops(chosen);
     stream(stops)->shut_down();
@@ -715,6 +770,17 @@ TEST_CASE("shut down: a stream goes on until all is acknowledged; others go at o
         silent.wait_until(std::max(silent->deadline(), silent.now.steady));
     CHECK(silent.now.steady == 61 * second);
     CHECK(silent.last().starts_with("failed "));
+}
+
+TEST_CASE("shut down: a client that tells what it has flushed, and nothing else, has it all") {
+    server hears(holds(100));
+    stream(hears);
+    CHECK(hears->shut_down() == errc::none);
+    hears.feed(status(0, start.value + 99, 0));
+    CHECK_FALSE(hears->over());
+    CHECK(hears->progress().flushed() == start + 99);
+    hears.feed(status(0, start.value + 100, 0));
+    CHECK(hears.last() == "closed shut down\n");
 }
 
 TEST_CASE("the client goes: with a word, between two commands, in the middle of something") {

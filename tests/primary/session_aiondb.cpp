@@ -96,6 +96,33 @@ TEST_CASE("IDENTIFY_SYSTEM: systemid text, timeline int4, xlogpos text, dbname t
     CHECK(hears->answer(primary::system_identity{4711, {3}, lsn{0}, "d"}) == errc::none);
     hears.feed();
     CHECK(hears.lines().find("D 4711 3 0/00000000 d\n") != std::string::npos);
+    hears.feed(query("IDENTIFY_SYSTEM"));
+    CHECK(hears->answer(primary::system_identity{0, {3}, lsn{0}, {}, "cluster-a"}) == errc::none);
+    hears.feed();
+    CHECK(hears.lines().find("D cluster-a 3 0/00000000 null\n") != std::string::npos);
+}
+
+TEST_CASE("TLS is accepted or declined as an SSLRequest is by PostgreSQL") {
+    for (const auto tls : {primary::encryption::offered, primary::encryption::required}) {
+        plan chosen = speaks();
+        chosen.options.tls = tls;
+        server hears(chosen);
+        hears.feed(ssl_request());
+        CHECK(hears.said == of("S"));
+        CHECK(hears.events() == "tls\n");
+        hears.feed(startup());
+        CHECK(hears.events() == "tls\nlogin repl repl 3.0 encrypted\nin none\n");
+        hears.feed(starts());
+        CHECK(hears->stream(current(10)) == errc::none);
+    }
+    server declines(speaks());
+    declines.feed(ssl_request()).feed(startup());
+    CHECK(words(declines.said, 1) == "answer N\nR0 \nK 0000004d01020304\nZ I\n");
+    plan strict = speaks();
+    strict.options.tls = primary::encryption::required;
+    server plain(strict);
+    plain.feed(startup());
+    CHECK(plain.last().starts_with("failed "));
 }
 
 TEST_CASE("TIMELINE_HISTORY: filename text, content text; without a number the current one") {
@@ -165,6 +192,30 @@ TEST_CASE("START_REPLICATION of a timeline other than the current one is refused
     any.feed(query("START_REPLICATION 0/00000001"));
     CHECK(any->stream(current(10)) == errc::none);
     CHECK(any->streaming());
+}
+
+TEST_CASE("an LSN advances by 1 per entry or by its encoded bytes, and both are sent in order") {
+    opened counted(1, 1000);
+    CHECK(counted.send(1, 3) == errc::none);
+    CHECK(counted->next() == lsn{4});
+    CHECK(counted.send(4, 4) == errc::none);
+    opened sized(1, 1000);
+    std::uint64_t at = 0, batches = 0;
+    for (std::uint64_t number = 1; number <= 20; ++number) {
+        const std::uint64_t before = at;
+        at += entries::entry(number).size();
+        sized.lent_ = entries::entry(number);
+        CHECK(sized->send_entries({at}, {at}, sized.lent_) == errc::none);
+        sized.feed();
+        CHECK(sized->next() == lsn{at + 1});
+        CHECK(sized->progress().sent() == lsn{at});
+        sized.feed(status_of(at, at, before));
+        CHECK(sized->progress().flushed() == lsn{at});
+        CHECK(sized->progress().applied() == lsn{before});
+        ++batches;
+    }
+    CHECK(at > 3 * batches);
+    CHECK(sized->progress().clamped() == 0);
 }
 
 TEST_CASE("a start behind the end of the log is refused, without a copy") {
@@ -328,6 +379,20 @@ TEST_CASE("a replica that resumes has the entry that it names, and is believed t
     CHECK(hears->progress().flushed() == lsn{7});
 }
 
+TEST_CASE("entry 1 is asked for by who has nothing too, and is believed only once it was sent") {
+    for (const std::uint64_t from : {0u, 1u}) {
+        opened hears(from, 20);
+        CHECK(hears->progress().sent() == lsn{0});
+        hears.feed(status_of(1, 1, 1));
+        CHECK(hears->progress().flushed() == lsn{0});
+        CHECK(hears->progress().clamped() == 1);
+        CHECK(hears.send(1, 1) == errc::none);
+        hears.feed(status_of(1, 1, 1));
+        CHECK(hears->progress().flushed() == lsn{1});
+        CHECK(hears->progress().clamped() == 1);
+    }
+}
+
 TEST_CASE("a reply to a keepalive is told") {
     opened hears;
     hears.feed(copy_data(entries::keepalive_reply(77)));
@@ -370,6 +435,8 @@ TEST_CASE("what does not follow AionDB's tables ends the session with its code")
             hears.feed(bytes(message).subspan(split));
             CHECK(hears.last() == failure(code, before));
             CHECK(hears->over());
+            // And the client is told which rule it was.
+            CHECK(hears.lines() == "E FATAL 08P01 " + std::string(walwire::text(code)) + '\n');
         }
     }
 }
@@ -393,6 +460,7 @@ TEST_CASE("AionDB's messages are refused in PostgreSQL's dialect, and its calls 
     }
     server hears((plan()));
     stream(hears);
+    CHECK(hears->end_stream() == errc::not_now);
     CHECK(hears->send_entries({1}, {2}, of("x")) == errc::not_now);
     CHECK(hears->begin_frames() == errc::not_now);
     CHECK(hears->end_frames() == errc::not_now);
@@ -444,6 +512,42 @@ TEST_CASE("a stream can be refused in the middle, and another one asked for") {
     CHECK(hears->stream(current(10)) == errc::none);
     CHECK(hears->next() == lsn{3});
     CHECK(hears->progress().flushed() == lsn{0});
+}
+
+TEST_CASE("a stream that the primary ends is ended by both, and another one can be asked for") {
+    opened hears(1, 10);
+    CHECK(hears.send(1, 3) == errc::none);
+    hears.fresh();
+    CHECK(hears->end_stream() == errc::none);
+    CHECK(!hears->wants_wal());
+    CHECK(hears->deadline() < hears.now.steady);
+    hears.feed();
+    CHECK(hears.fresh() == header('c', 4));
+    CHECK(hears->streaming());
+    hears.feed(status_of(3, 3, 0));
+    CHECK(hears->progress().flushed() == lsn{3});
+    CHECK(hears.lines().empty());
+    CHECK(hears->end_stream() == errc::none);
+    hears.feed(copy_done());
+    CHECK(hears.news() == "s 3 3 0\nstream stopped\n");
+    CHECK(hears.lines() == "C START_STREAMING\nC START_REPLICATION\nZ I\n");
+    CHECK(hears->end_stream() == errc::not_now);
+    hears.feed(starts("0/00000003"));
+    CHECK(hears->stream(current(10)) == errc::none);
+    CHECK(hears->next() == lsn{3});
+    CHECK(hears->wants_wal());
+    // Not in the middle of a batch.
+    hears.writes(false);
+    const buffer lent = entry_run(3, 4);
+    CHECK(hears->send_entries({3}, {4}, lent) == errc::none);
+    CHECK(hears->end_stream() == errc::none);
+    hears.feed();
+    hears.writes(true);
+    hears.fresh();
+    hears.feed();
+    hears.feed();
+    const buffer said = hears.fresh();
+    CHECK(said == hex("57 00000007 00 0000") + copy_data(entry_batch(3, 4)) + header('c', 4));
 }
 
 TEST_CASE("a shutdown waits until the last entry was acknowledged") {

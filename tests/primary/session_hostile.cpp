@@ -97,11 +97,14 @@ TEST_CASE("4: start-up packets without end, with NULs behind it, with half a pai
 }
 
 TEST_CASE("5: bytes behind a request for encryption, in one write and before the answer is out") {
-    const std::string why = "08P01 received unencrypted data after SSL request";
     for (const encryption tls : {encryption::off, encryption::offered, encryption::required}) {
         plan chosen;
         chosen.options.tls = tls;
         for (const buffer& request : {ssl_request(), gss_request()}) {
+            const std::string why =
+                request == ssl_request()
+                    ? "08P01 received unencrypted data after SSL request"
+                    : "08P01 received unencrypted data after GSSAPI encryption request";
             for (const buffer& behind : {startup(), of("\x16"), buffer(1)}) {
                 server hears(chosen);
                 hears.feed(request + behind);
@@ -112,9 +115,19 @@ TEST_CASE("5: bytes behind a request for encryption, in one write and before the
                 early.feed(request);
                 early.feed(behind);
                 CHECK(early.events() == failure(errc::bytes_before_encryption, 8));
+                // Behind an S nobody may speak before the handshake.
+                const bool declined = request == gss_request() || tls == encryption::off;
+                CHECK(words(early->output().head, 1) ==
+                      (declined ? "answer N\nE FATAL " + why + "\n" : "answer S\n"));
             }
         }
     }
+    // The second request is the one that counts.
+    server both_kinds(plan{});
+    both_kinds.feed(ssl_request());
+    both_kinds.feed(gss_request() + buffer(1));
+    CHECK(words(both_kinds.said, 1) ==
+          "answer N\nE FATAL 08P01 received unencrypted data after GSSAPI encryption request\n");
 }
 
 TEST_CASE("6: a second request for encryption, plain or inside TLS") {
@@ -134,6 +147,38 @@ TEST_CASE("6: a second request for encryption, plain or inside TLS") {
     CHECK(run(plan{}, {gss_request(), gss_request()}) == "answer N\n" + unknown(5680));
     CHECK(run(tls, {ssl_request(), ssl_request()}) == "answer S\n" + unknown(5679));
     CHECK(run(tls, {ssl_request(), gss_request()}) == "answer S\n" + unknown(5680));
+}
+
+TEST_CASE("6: a request for TLS inside of TLS that began at once is declined, once") {
+    plan chosen;
+    chosen.options.tls = encryption::offered;
+    chosen.options.direct_tls = true;
+    const auto shake = [](server& hears) {
+        const buffer hello = of("\x16");
+        bytes in = hello;
+        REQUIRE(hears->poll(in, hears.now));
+        CHECK(hears->secured() == errc::none);
+    };
+    server hears(chosen);
+    shake(hears);
+    hears.feed(ssl_request());
+    CHECK(words(hears.said, 1) == "answer N\n");
+    hears.feed(startup());
+    CHECK(hears.last() == "in none\n");
+    CHECK(hears.events().starts_with("login repl repl 3.0 encrypted\n"));
+    server twice(chosen);
+    shake(twice);
+    twice.feed(ssl_request());
+    twice.feed(ssl_request());
+    CHECK(words(twice.said, 1).starts_with("answer N\nE FATAL 0A000 unsupported frontend"));
+    server gss(chosen);
+    shake(gss);
+    gss.feed(gss_request());
+    CHECK(words(gss.said).starts_with("E FATAL 0A000 unsupported frontend protocol 1234.5680"));
+    server early(chosen);
+    shake(early);
+    early.feed(ssl_request() + startup());
+    CHECK(words(early.said) == "E FATAL 08P01 received unencrypted data after SSL request\n");
 }
 
 TEST_CASE("7: requests for encryption without end") {
@@ -160,7 +205,9 @@ TEST_CASE("8: minor versions up to the top, and as many options as a packet hold
     CHECK(load<std::uint32_t>(hears.said.data() + 9) == count);
     CHECK(load<std::uint32_t>(hears.said.data() + 1) == 12 + 6 * count);
     CHECK(hears.last() == "in none\n");
-    refuses(plan{}, {}, {{"where there is no room", startup(many), errc::too_many, ""}});
+    refuses(plan{}, {},
+            {{"where there is no room", startup(many), errc::too_many,
+              "08P01 too many unrecognized protocol options in startup packet"}});
     while (many.size() < 5000 * 7) many += "_pq_.\0\0"s;
     refuses(roomy, {}, {{"5000", startup(many), errc::message_too_large, ""}});
 }
@@ -286,8 +333,15 @@ TEST_CASE("15: SCRAM messages that are broken in every way") {
     things.push_back({"a=", first("n,a=other,n=,r=abc"), no, why(no)});
     things.push_back({"another binding", first("p=tls-unique,,n=,r=abc"),
                       errc::scram_binding_unknown, why(errc::scram_binding_unknown)});
-    things.push_back({"1 MB", header('p', 1'000'000) + buffer(100), errc::message_too_large, ""});
-    things.push_back({"1025", header('p', 1025 + 4) + buffer(100), errc::message_too_large, ""});
+    const auto large = [](char tag, std::uint32_t size, const std::string& answer) {
+        return thing{std::to_string(size), header(tag, size + 4) + buffer(100),
+                     errc::message_too_large, answer};
+    };
+    const std::string mismatch = "28P01 password authentication failed for user \"repl\"";
+    for (const std::uint32_t size : {1025u, 1'000'000u, 0x7ffffff0u})
+        things.push_back(large('p', size, mismatch));
+    things.push_back(large('Q', 1025, ""));
+    things.push_back(large('\0', 1025, ""));
     refuses(scram(), startup(), things);
 
     const scram_client client;
@@ -299,6 +353,7 @@ TEST_CASE("15: SCRAM messages that are broken in every way") {
           last + ",p=AAAA"s, last.substr(0, last.size() - 1), last + "\0"s,
           "r=" + client.nonce + last.substr(6), last.substr(7)})
         things.push_back({said, response(said), bad, why(bad)});
+    things.push_back(large('p', 1025, mismatch));
     refuses(scram(), startup() + first(client.first()), things);
 }
 
@@ -352,6 +407,7 @@ TEST_CASE("17: who is unknown is asked the same as who is known, the same each t
     for (const auth::method how : {auth::method::password, auth::method::md5}) {
         plan asks;
         asks.how = how;
+        asks.options.password_encryption = auth::method::md5;
         plan knows = asks;
         knows.secret = "pencil";
         const buffer all = startup() + password("md5" + std::string(32, '0'));

@@ -107,6 +107,37 @@ TEST_CASE("a history is the asked timeline's and no other's, whatever its file i
     CHECK(read_history(row{{"00000002.history", "a\0b"sv}}, {2})->content.size() == 3);
 }
 
+TEST_CASE("where no timeline was asked for, the file's name says whose history it is") {
+    const row three{{"00000003.history", "2\t0/0000000A\tx\n"}};
+    const auto history = read_history(three, {});
+    REQUIRE(history);
+    CHECK(history->timeline == timeline_id{3});
+    CHECK(as_text(history->content) == "2\t0/0000000A\tx\n");
+    for (const char* name : {"00000000.history", "3.history", "../00000003.history",
+                             "0000000a.history", "00000003.histor", ""}) {
+        CAPTURE(name);
+        CHECK(read_history(row{{name, "x"}}, {}).code() == errc::answer_invalid);
+    }
+    CHECK(read_history(row{{null, "x"}}, {}).code() == errc::answer_invalid);
+    CHECK(read_history(row{{"00000003.history", null}}, {}).code() == errc::answer_invalid);
+}
+
+TEST_CASE("AionDB's identifiers are texts, told as they are and with a number made of them") {
+    for (const char* name : {"cluster-a", "0", "18446744073709551616", "-1"}) {
+        CAPTURE(name);
+        const row named{{name, "1", "0/00000000", null}};
+        const auto system = read_system(named, dialect::aiondb);
+        REQUIRE(system);
+        CHECK(system->identifier_text == name);
+        CHECK(system->system_identifier == *parse_entry_system_identifier(name));
+        CHECK(system->system_identifier != 0);
+    }
+    const row number{{"4711", "1", "0/0", null}};
+    CHECK(read_system(number, dialect::aiondb)->system_identifier == 4711);
+    CHECK(read_system(row{{"", "1", "0/0", null}}, dialect::aiondb).code() ==
+          errc::system_identifier_invalid);
+}
+
 TEST_CASE("a created slot has a point from which it is consistent") {
     const auto physical = read_slot_created(row{{"mine", "0/0", null, null}});
     REQUIRE(physical);

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
+#include <walwire/aiondb/message.hpp>
 #include <walwire/replica/positions.hpp>
 
 #include "support/no_alloc.hpp"
@@ -117,6 +120,33 @@ TEST_CASE("an owner that reports flushes only at deadlines lags by a tick at mos
         if (const auto applied = tracker.poll(at(now))) here.applied(*applied);
         CHECK(here.applied() == here.flushed());
         CHECK(tracker.deadline() - now * millisecond == default_apply_tick);
+    }
+}
+
+TEST_CASE("AionDB's tracker moves apply to the last flushed entry, within min(250 ms, interval)") {
+    for (const std::int64_t status_interval : {10 * second, 100 * millisecond}) {
+        // A replica that has received entries 1 to 12 and made 7 of them durable.
+        apply_tracker tracker(status_interval);
+        replica::positions here;
+        here.received(aiondb::entry_lsn{12}.as_position());
+        here.flushed(aiondb::entry_lsn{7}.as_position());
+        CHECK(!tracker.poll(at(1)));
+        const std::int64_t due = tracker.deadline();
+        CHECK(due == millisecond + std::min(250 * millisecond, status_interval));
+        // An owner that does not tell of flushes looks when the tick comes.
+        tracker.flushed(here.flushed());
+        const auto applied = tracker.poll({due, 0});
+        REQUIRE(applied);
+        here.applied(*applied);
+        CHECK(here.applied() == aiondb::entry_lsn{7}.as_position()); // the entry is counted in
+        CHECK(tracker.caught_up());
+        // One that does is due at once, and the last entry counts, not one past it.
+        here.flushed(aiondb::entry_lsn{12}.as_position());
+        tracker.flushed(here.flushed());
+        CHECK(tracker.deadline() <= due);
+        here.applied(*tracker.poll({due + 1, 0}));
+        CHECK(here.applied() == here.flushed());
+        CHECK(here.applied() == lsn{12});
     }
 }
 

@@ -75,6 +75,31 @@ TEST_CASE("the start-up packet is v3.0 with user, replication and what else is s
     CHECK(pairs == "user=repl\ndatabase=d\nreplication=true\napplication_name=node-1\n");
 }
 
+TEST_CASE("TLS is asked for by SSLRequest, before anything else is said") {
+    for (const auto wanted : {replica::encryption::offered, replica::encryption::required}) {
+        plan chosen = speaks();
+        chosen.options.tls = wanted;
+        client accepted(chosen);
+        CHECK(accepted.said == spelled::hex("00000008 04d2162f"));
+        accepted.said.clear();
+        accepted.feed(of("S"));
+        CHECK(accepted.news() == "tls_accepted\n");
+        CHECK(wire::parse_startup_packet(bytes(accepted.said).subspan(4)));
+        accepted.feed(let_in());
+        CHECK(accepted.news() == "key of 4\nready I\n");
+        client declined(chosen);
+        declined.said.clear();
+        declined.feed(of("N"));
+        const bool goes_on = wanted == replica::encryption::offered;
+        CHECK(!declined.said.empty() == goes_on);
+        CHECK(declined->over() == !goes_on);
+        // What follows the answer unencrypted was put there by somebody else.
+        client injected(chosen);
+        injected.poll(of("S") + let_in());
+        CHECK(injected.news() == failure(errc::bytes_before_encryption, 0) + '\n');
+    }
+}
+
 TEST_CASE("a primary of AionDB need not tell a server_version") {
     CHECK(heard(speaks(), let_in()) == "key of 4\nready I\n");
     CHECK(heard(speaks(), authentication(0) + parameter("server_version", "AionDB 1") + ready()) ==
@@ -105,6 +130,17 @@ TEST_CASE("the status interval is at least a second") {
         chosen.options.dialect = walwire::dialect::postgres;
         CHECK(replica::session::check(chosen.options, {stash, out}) == errc::none);
     }
+}
+
+TEST_CASE("there is one kind of connection and one version of the protocol") {
+    buffer stash(stash_size), out(out_size);
+    plan chosen = speaks();
+    CHECK(replica::session::check(chosen.options, {stash, out}) == errc::none);
+    chosen.options.mode = replica::replication_mode::database;
+    CHECK(replica::session::check(chosen.options, {stash, out}) == errc::argument_invalid);
+    chosen = speaks();
+    chosen.options.version = wire::protocol_3_2;
+    CHECK(replica::session::check(chosen.options, {stash, out}) == errc::argument_invalid);
 }
 
 TEST_CASE("commands are spelled as AionDB's primaries read them") {
@@ -143,6 +179,9 @@ TEST_CASE("answers are read: text identifiers, null databases, histories and slo
     CHECK(answered(wire::timeline_history{timeline_id{2}},
                    {"00000002.history", "1\t0/0000000A\tpromotion\n"}) ==
           "history of 2: 1 0/0000000A promotion \n");
+    // Without a number it is the current one's, and the file's name says which that is.
+    CHECK(answered(wire::timeline_history{}, {"00000003.history", "2\t0/0000000A\tpromotion\n"}) ==
+          "history of 3: 2 0/0000000A promotion \n");
     CHECK(answered(wire::read_replication_slot{"s"}, {"physical", "0/0000000A", "1"}) ==
           "slot physical 0/A timeline 1\n");
     CHECK(answered(wire::read_replication_slot{"s"}, {{}, {}, {}}) == "no slot\n");
@@ -345,7 +384,8 @@ TEST_CASE("messages that do not follow AionDB's tables end the session") {
     refuses(follows(5), streaming_now(),
             {{"a batch without entries", none, errc::entry_batch_empty},
              {"a batch backwards", part(batch(9, 5, of("x"))), errc::entry_batch_backwards},
-             {"entry 0", part(batch(0, 5, of("x"))), errc::entry_batch_backwards},
+             {"entry 0", part(batch(0, 5, of("x"))), errc::entry_number_zero},
+             {"nothing but entry 0", part(batch(0, 0, of("x"))), errc::entry_number_zero},
              {"a batch that is short of its CopyData", part(entry_batch(5, 9) + of("x")),
               errc::entry_size_mismatch},
              {"a batch that is larger than its CopyData",

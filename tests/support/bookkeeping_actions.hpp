@@ -216,7 +216,7 @@ class bookkeeping_actions {
         if (backup) {
             registry_.find({id})->back_up_from({start});
         } else {
-            registry_.find({id})->stream_from({start}, slot);
+            registry_.find({id})->stream_from(lsn{start}, slot);
         }
     }
 
@@ -246,7 +246,7 @@ class bookkeeping_actions {
         plain_replica* const plain = plain_find(id);
         if (plain == nullptr) return;
         if (plain->follows()) plain->sent = std::max(plain->sent, end);
-        registry_.find({id})->sent({end});
+        registry_.find({id})->sent(lsn{end});
     }
 
     void report() {
@@ -260,8 +260,11 @@ class bookkeeping_actions {
         const plain_replica before = *plain;
         if (plain->follows()) {
             plain->reply_time = now_;
-            bool cut = said.written.value > plain->sent;
-            plain->written = std::max(plain->written, std::min(said.written.value, plain->sent));
+            // What is flushed was written, where nothing is said of that.
+            const std::uint64_t written =
+                said.written.valid() ? said.written.value : said.flushed.value;
+            bool cut = written > plain->sent;
+            plain->written = std::max(plain->written, std::min(written, plain->sent));
             cut = cut || said.flushed.value > plain->written;
             plain->flushed = std::max(plain->flushed, std::min(said.flushed.value, plain->written));
             cut = cut || said.applied.value > plain->flushed;

@@ -4,7 +4,8 @@
 // `linked_entries` plays both owners and the network in between, as linked.hpp's class does for
 // PostgreSQL's dialect. It watches what must hold whatever happens: every entry arrives, in order,
 // and again only from the one on that was asked for; each is what was written; no position moves
-// back, at either end; what the primary believes of the replica is true.
+// back, at either end; what the primary believes of the replica is true. A replica whose flush lies
+// behind a fork is told so and stops, and no other does.
 #pragma once
 
 #include <algorithm>
@@ -28,9 +29,11 @@ using namespace walwire;
 
 // What a primary has. Entries are numbered upwards, but need not follow one another.
 struct entry_world {
+    std::string identifier = "cluster-a";
     timeline_id timeline{1};
     std::vector<std::uint64_t> log;
     std::map<std::uint32_t, std::string> histories; // by timeline
+    std::map<std::uint32_t, std::uint64_t> forks;   // where a timeline was left
     std::size_t batch_entries = 10;
     std::map<std::string, std::string> files; // what a backup brings
 
@@ -43,10 +46,25 @@ struct entry_world {
         const lsn_text fork = to_text(lsn{end()}, dialect::aiondb);
         histories[timeline.value + 1] = before + std::to_string(timeline.value) + "\t" +
                                         std::string(std::string_view(fork)) + "\tpromotion\n";
+        forks[timeline.value] = end();
         ++timeline.value;
     }
+    // Somebody takes over who did not have the last entries.
+    void promote_without(std::size_t last) {
+        log.resize(log.size() - std::min(last, log.empty() ? 0 : log.size() - 1));
+        promote();
+    }
+    // The last entry on this timeline that is part of the present one: a later fork may lie
+    // before an earlier one.
+    std::uint64_t left_at(timeline_id of) const {
+        std::uint64_t least = UINT64_MAX;
+        for (auto fork = forks.lower_bound(of.value); fork != forks.end(); ++fork)
+            least = std::min(least, fork->second);
+        return least;
+    }
     spelled::buffer backup() const {
-        spelled::buffer made = entries::header(end(), timeline.value, "4711");
+        const std::uint64_t first = log.empty() ? aiondb::first_entry.value : log.front();
+        spelled::buffer made = entries::header(first, timeline.value, identifier);
         for (const auto& [path, content] : files) made = made + entries::file(path, content);
         return made + entries::backup_end();
     }
@@ -85,10 +103,16 @@ class served_entries {
         session_->advance(lsn{world_.end()});
         if (!session_->wants_wal()) return;
         const std::size_t from = world_.place_of(session_->next().value);
-        const std::size_t to = std::min(world_.log.size(), from + world_.batch_entries);
-        if (from == to) return;
+        const std::size_t end = from + std::min(world_.log.size() - from, world_.batch_entries);
+        if (from == end) return;
         lent_.clear();
-        for (std::size_t i = from; i < to; ++i) lent_ = lent_ + entries::entry(world_.log[i]);
+        aiondb::batch_room room;
+        std::size_t to = from;
+        for (; to < end; ++to) {
+            const spelled::buffer next = entries::entry(world_.log[to]);
+            if (!room.take(next.size())) break;
+            lent_.insert(lent_.end(), next.begin(), next.end());
+        }
         static_cast<void>(session_->send_entries({world_.log[from]}, {world_.log[to - 1]}, lent_));
     }
 
@@ -97,7 +121,8 @@ class served_entries {
     void answer(const Event&) {}
     void answer(const primary::login_requested&) { session_->admit(how, secret); }
     void answer(const primary::identify_system&) {
-        session_->answer(primary::system_identity{4711, world_.timeline, lsn{world_.end()}, {}});
+        session_->answer(
+            primary::system_identity{0, world_.timeline, lsn{world_.end()}, {}, world_.identifier});
     }
     void answer(const primary::timeline_history& said) {
         const auto found = world_.histories.find(said.timeline->value);
@@ -168,6 +193,11 @@ class linked_entries {
     std::uint64_t connections() const { return connections_; }
     std::uint64_t adoptions() const { return adoptions_; }
     std::uint64_t repeated() const { return repeated_; }
+    // The entries of the batch that had most.
+    std::size_t largest() const { return largest_; }
+    // It was found to be on a branch of its own, said so and stopped.
+    bool diverged() const { return diverged_; }
+    bool over() const { return machine_.over(); }
 
     // Moves bytes and events until nothing moves without time passing.
     void run() {
@@ -206,6 +236,9 @@ class linked_entries {
     }
     void apply() {
         if (!received_.empty()) machine_.entries_applied({received_.back()});
+    }
+    void end_stream() {
+        if (server_) static_cast<void>(server_->session().end_stream());
     }
     void shut_down() {
         if (server_) static_cast<void>(server_->session().shut_down());
@@ -271,7 +304,6 @@ class linked_entries {
         believe(server_->session().progress());
         return moved;
     }
-    bool over() const { return machine_.over(); }
     void believe(const primary::progress& told) {
         if (told.sent() < sent_ || !server_->session().streaming()) believed_ = {};
         sent_ = told.sent();
@@ -348,7 +380,13 @@ class linked_entries {
     }
     void hear(const replica::disconnect_wanted&) { hang_up(); }
     void hear(const replica::placement_wanted&) { static_cast<void>(machine_.place_anew()); }
-    void hear(const replica::history_read&) { ++adoptions_; }
+    void hear(const replica::history_read&) {
+        ++adoptions_;
+        const std::uint64_t fork = here.left_at(timeline_);
+        if (machine_.durable().value > fork) fail("a branch was adopted that the log is not on");
+        // What was received behind the fork and was not durable yet never happened.
+        while (!received_.empty() && received_.back() > fork) received_.pop_back();
+    }
     void hear(const replica::following& said) {
         const std::uint64_t from = machine_.durable().valid() ? machine_.durable().value : 1;
         if (said.start.value != from) fail("it does not resume at its last durable entry");
@@ -364,6 +402,7 @@ class linked_entries {
         if (!found || found->empty()) return fail("entries are not what was written");
         if (found->front() != run.first.value || found->back() != run.last.value)
             fail("a batch is not what its head says");
+        largest_ = std::max(largest_, found->size());
         for (const std::uint64_t number : *found) {
             if (next_ == here.log.size() || here.log[next_] != number)
                 return fail("an entry is left out, or comes that nobody wrote");
@@ -378,6 +417,9 @@ class linked_entries {
     void hear(const replica::stopped&) { ++endings_; }
     void hear(const replica::given_up& said) {
         ++endings_;
+        diverged_ = said.why.reason.code == errc::timeline_diverged &&
+                    machine_.durable().value > here.left_at(machine_.timeline());
+        if (diverged_) return;
         fail("it gave up");
         wrong_ += std::string(": ") + std::string(text(said.why.reason.code)) +
                   std::string(said.why.sqlstate);
@@ -405,7 +447,9 @@ class linked_entries {
     std::uint64_t connections_ = 0;
     std::uint64_t adoptions_ = 0;
     std::uint64_t repeated_ = 0;
+    std::size_t largest_ = 0;
     int endings_ = 0;
+    bool diverged_ = false;
     bool ended_ = false;    // the primary's session
     bool finished_ = false; // and the replica was told
 };

@@ -30,10 +30,11 @@ history parsed(std::string_view text, std::uint32_t own) {
     return *made;
 }
 
-std::string written(const history& parent, lsn switch_point, std::string_view reason) {
+std::string written(const history& parent, lsn switch_point, std::string_view reason,
+                    dialect spoken = dialect::postgres) {
     std::array<std::byte, 4096> room;
     writer out(room);
-    REQUIRE(put_history(out, parent, switch_point, reason) == errc::none);
+    REQUIRE(put_history(out, parent, switch_point, reason, spoken) == errc::none);
     return std::string(as_text(out.written()));
 }
 
@@ -261,6 +262,21 @@ TEST_CASE("lookups agree with a naive reading of random histories") {
         for (; at != timeline_id{own}; ++steps) at = past.next_after(at);
         CHECK(steps == lines.size());
     }
+}
+
+TEST_CASE("in AionDB's dialect a promotion writes AionDB's positions, and both forms are read") {
+    const std::string first = written(history(), lsn{10}, "x", dialect::aiondb);
+    CHECK(first == "1\t0/0000000A\tx\n");
+    CHECK(parsed(first, 2).switch_point({1}) == lsn{10});
+    const std::string second =
+        written(parsed(first, 2), lsn{0xABCDEF01'00000002}, "y", dialect::aiondb);
+    CHECK(second == first + "\n2\tABCDEF01/00000002\ty\n");
+    const std::string mixed = written(parsed(second, 3), lsn{0xABCDEF01'00000003}, "z");
+    CHECK(mixed.ends_with("3\tABCDEF01/3\tz\n"));
+    const history all = parsed(mixed, 4);
+    CHECK(all.switch_point({1}) == lsn{10});
+    CHECK(all.switch_point({2}) == lsn{0xABCDEF01'00000002});
+    CHECK(all.switch_point({3}) == lsn{0xABCDEF01'00000003});
 }
 
 TEST_CASE("a promotion writes what PostgreSQL writes") {

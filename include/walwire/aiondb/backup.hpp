@@ -55,8 +55,10 @@ inline constexpr std::size_t path_size_max = 4096;
 // What a reader needs to gather a frame in: the largest that is delivered whole.
 inline constexpr std::size_t frame_room = frame_header_size + 4 + path_size_max + 8;
 
-// Where the backup begins in the log of which system. Views of a reader's events live until its
-// next call.
+// The first entry of the log that the backup brings, counted in, and of which system it is. A log
+// without an entry has none to name: there `start` is first_entry, which is what a replica without
+// an entry asks for, and an engine that recovered need not have it. Views of a reader's events live
+// until its next call.
 struct backup_started {
     entry_lsn start;
     timeline_id timeline;

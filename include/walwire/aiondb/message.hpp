@@ -15,8 +15,11 @@
 // LSNs here name entries and not byte ends. A batch goes from its first entry to its last, both
 // counted in; "flushed" is the number of the last entry that is durable, and a replica goes on by
 // asking for that one again, or for entry 1 when it has none. PostgreSQL's positions are the last
-// byte plus one. To mix the two up loses an entry or fetches one for ever, so they are two types,
-// and an entry turns into a position only where it is said by name. The numbers need not follow one
+// byte plus one. To mix the two up loses an entry or fetches one for ever, so there are two types:
+// these messages, the calls that place, report or send entries and the events that bring them take
+// `entry_lsn`. What serves both dialects (commands, the rows of answers, progress, slots,
+// histories) has `lsn`, and there it is the options' dialect that says which of the two a number
+// is. One type turns into the other only where it is said by name. The numbers need not follow one
 // another: a primary counts entries by one, or by their encoded size.
 //
 // Source of truth: AionDB's replication messages; the limits are its own.
@@ -67,10 +70,33 @@ inline constexpr std::size_t batch_head_size = wire::entry_batch_head_size;
 inline constexpr std::uint32_t entries_size_max =
     payload_size_max - static_cast<std::uint32_t>(batch_head_size);
 
-// Who fills batches makes none larger than this, or of more entries; who reads them takes all that
-// the payload's limit allows.
+// Who fills batches makes none larger than this, or of more entries, but for an entry that is
+// larger by itself (batch_room). Who reads them takes all that the payload's limit allows, and
+// whoever passes them on does so as they came.
 inline constexpr std::uint32_t batch_entries_max = 1024;
 inline constexpr std::uint32_t batch_size_max = 1024 * 1024;
+
+// Counts a batch while it is filled: only its owner knows where an entry ends.
+class batch_room {
+  public:
+    // Whether the next entry, of `size` bytes, belongs into this batch, which then has it. A first
+    // one that is not taken fits into no batch.
+    constexpr bool take(std::size_t size) noexcept {
+        const std::size_t most = entries_ == 0 ? entries_size_max : batch_size_max;
+        const std::size_t left = most > size_ ? most - size_ : 0;
+        if (left == 0 || size > left || entries_ == batch_entries_max) return false;
+        size_ += size;
+        ++entries_;
+        return true;
+    }
+
+    constexpr std::uint32_t entries() const noexcept { return entries_; }
+    constexpr std::size_t size() const noexcept { return size_; }
+
+  private:
+    std::size_t size_ = 0;
+    std::uint32_t entries_ = 0;
+};
 
 // All of a batch but its entries, of which `size` bytes follow.
 struct batch_head {
@@ -129,7 +155,7 @@ void put_fixed(writer& out, tag kind, const std::uint64_t (&numbers)[Size],
 // Decoders take the CopyData's bytes, tag included, which the caller has looked at.
 
 // The head of a batch, of a CopyData of which `left` bytes follow. entry_batch_empty;
-// entry_batch_backwards: the last entry before the first, or one numbered 0.
+// entry_number_zero; entry_batch_backwards: the last entry before the first.
 inline result<batch_head> parse_batch_head(bytes head, std::size_t left) noexcept {
     if (head.size() < message_header_size) return errc::entry_size_mismatch;
     little_reader in(head.subspan(1));
@@ -140,7 +166,8 @@ inline result<batch_head> parse_batch_head(bytes head, std::size_t left) noexcep
     message.first = {in.u64()};
     message.last = {in.u64()};
     if (!in.ok() || left == 0) return errc::entry_batch_empty;
-    if (message.last < message.first || !message.first.valid()) return errc::entry_batch_backwards;
+    if (!message.first.valid()) return errc::entry_number_zero;
+    if (message.last < message.first) return errc::entry_batch_backwards;
     message.size = static_cast<std::uint32_t>(left);
     return message;
 }

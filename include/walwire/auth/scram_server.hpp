@@ -62,6 +62,7 @@ constexpr std::string_view authentication_sqlstate(errc code) noexcept {
     case errc::scram_channel_binding_mismatch:
         return "28000"; // invalid_authorization_specification
     case errc::scram_proof_mismatch:
+    case errc::message_too_large:
     case errc::password_mismatch: return "28P01"; // invalid_password
     default: return "XX000";                      // internal_error
     }

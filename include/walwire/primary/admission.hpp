@@ -8,8 +8,9 @@
 // reads the packets that nobody has vouched for: nothing may come behind an encryption request
 // before its answer is out, nothing of a claimed size is kept, each word is judged before it is
 // repeated, and a login that fails says the same for a wrong password as for a user that does not
-// exist, after the same exchange. The order of messages is the conversation's business and is
-// checked before it.
+// exist. The exchange before it is the same, too, and takes the same work, as far as the options
+// tell what the secrets of those who exist are like. The order of messages is the conversation's
+// business and is checked before it.
 //
 // Source of truth: the manual, "Message Flow" and "SASL Authentication"; postmaster.c and auth.c.
 #pragma once
@@ -57,36 +58,47 @@ class admission {
             return started(*startup);
         const bool tls = std::holds_alternative<wire::ssl_request>(*packet);
         const auto asked = tls ? wire::message::ssl_request : wire::message::gssenc_request;
+        // Whoever began TLS at once may ask for it all the same, and the phase stays.
+        const bool again = tls && direct_;
         // The second request of one kind is read as the version that its code looks like.
-        if (talk_.receive(asked) != errc::none)
+        if (!again && talk_.receive(asked) != errc::none)
             return unsupported({tls ? wire::ssl_request_code : wire::gssenc_request_code});
+        requested_ = again ? wire::phase::ssl_asked : talk_.at();
         if (!alone) return {errc::bytes_before_encryption, {}};
-        const bool yes = tls && options_.tls != encryption::off;
+        const bool yes = tls && !again && options_.tls != encryption::off;
         const errc code = out_.put([&](writer& to) noexcept { to.u8(yes ? 'S' : 'N'); });
         if (code != errc::none) return {code, {}};
-        static_cast<void>(talk_.send(yes ? wire::message::encryption_accepted
-                                         : wire::message::encryption_declined));
+        if (again)
+            direct_ = false;
+        else
+            static_cast<void>(talk_.send(yes ? wire::message::encryption_accepted
+                                             : wire::message::encryption_declined));
         return {};
     }
 
     errc secured(bytes binding) noexcept {
         if (binding.size() > binding_.size()) return errc::argument_too_long;
+        const bool direct = talk_.at() == wire::phase::fresh;
         const errc code = talk_.send(wire::message::encryption_done);
         if (code != errc::none) return code;
+        direct_ = direct;
         if (!binding.empty()) std::memcpy(binding_.data(), binding.data(), binding.size());
         binding_size_ = static_cast<std::uint8_t>(binding.size());
         encrypted_ = true;
         return errc::none;
     }
 
-    // The owner's answer to login_requested. not_now; crypto_missing; argument_invalid for a method
-    // that is none of ours, or a plain password where a verifier is needed.
+    // The owner's answer to login_requested. not_now; crypto_missing; crypto_failed;
+    // argument_invalid for a method that is none of ours, or a plain password where a verifier is
+    // needed.
     errc admit(auth::method how, const auth::stored_secret* secret) noexcept {
         if (!asked_) return errc::not_now;
         using auth::method;
         const auto kind = secret != nullptr ? secret->kind() : auth::secret_kind::none;
-        if (how == method::md5 && kind == auth::secret_kind::scram_sha_256)
-            how = method::scram_sha_256;
+        const bool verified = kind == auth::secret_kind::scram_sha_256;
+        const bool pretended = kind == auth::secret_kind::none &&
+                               options_.password_encryption == method::scram_sha_256;
+        if (how == method::md5 && (verified || pretended)) how = method::scram_sha_256;
         const bool known = how == method::none || how == method::password || how == method::md5 ||
                            how == method::scram_sha_256;
         if (!known) return errc::argument_invalid;
@@ -119,8 +131,20 @@ class admission {
         return {code, {}};
     }
 
+    // The exchange came to nothing.
+    step rejected(errc code) noexcept {
+        short_text text;
+        if (auth::authentication_sqlstate(code) == sqlstate::invalid_password)
+            text << "password authentication failed for user \"" << user() << "\"";
+        else
+            text << "authentication failed: " << walwire::text(code);
+        return reject(code, {auth::authentication_sqlstate(code), text, {}, {}, true});
+    }
+
     // login_requested waits for its answer.
     bool asks() const noexcept { return asked_; }
+    // The phase in which the last request for encryption was not answered yet.
+    wire::phase requested() const noexcept { return requested_; }
     bool physical() const noexcept { return mode_ == wire::replication_mode::physical; }
     wire::protocol_version version() const noexcept { return version_; }
 
@@ -138,7 +162,14 @@ class admission {
         if (const errc code = talk_.receive(wire::message::startup); code != errc::none)
             return {code, {}};
         if (message.version.major_part() != 3) return unsupported(message.version);
-        if (const errc code = negotiate(message); code != errc::none) return {code, {}};
+        if (const errc code = negotiate(message); code == errc::too_many)
+            return reject(code, {sqlstate::protocol_violation,
+                                 "too many unrecognized protocol options in startup packet",
+                                 {},
+                                 {},
+                                 true});
+        else if (code != errc::none)
+            return {code, {}};
         login_requested asks;
         std::string_view mode = "off";
         wire::parameters list = message.list();
@@ -212,6 +243,8 @@ class admission {
                 body.u32(count);
                 each_option([&](std::string_view name) noexcept { body.c_string(name); });
             });
+            // What greets the client may have to stand behind it.
+            return to.left() < greeting_size_max(options_) ? errc::too_many : errc::none;
         });
         if (code != errc::none) return errc::too_many; // names that nobody has
         return talk_.send(wire::message::negotiate_protocol_version);
@@ -251,12 +284,26 @@ class admission {
                 {sqlstate::invalid_password, "empty password returned by client", {}, {}, true});
         const auth::stored_secret nobody;
         const auth::stored_secret& secret = secret_ != nullptr ? *secret_ : nobody;
+        const bool clear = how_ == auth::method::password;
+        if (clear && secret.kind() == auth::secret_kind::none) pretend(message->password);
         const errc code =
-            how_ == auth::method::password
-                ? secret.check_cleartext(*options_.crypto, user(), message->password)
-                : secret.check_md5(*options_.crypto, user(), salt_, message->password);
+            clear ? secret.check_cleartext(*options_.crypto, user(), message->password)
+                  : secret.check_md5(*options_.crypto, user(), salt_, message->password);
         if (code != errc::none) return rejected(code);
         return in({});
+    }
+
+    // Takes the time that a verifier would, if there were one. Nothing comes of it.
+    void pretend(std::string_view password) const noexcept {
+        if (options_.password_encryption != auth::method::scram_sha_256) return;
+        const auto instead = auth::mock_verifier(*options_.crypto, user(), mock());
+        auth::scram_keys keys;
+        if (instead)
+            static_cast<void>(auth::derive_keys(*options_.crypto, password, instead->salt_bytes(),
+                                                instead->iterations, keys));
+    }
+    auth::scram_mock mock() const noexcept {
+        return {options_.mock_secret, options_.scram_iterations};
     }
 
     // SASLInitialResponse, or the SASLResponse that brings what it left out.
@@ -282,22 +329,12 @@ class admission {
         std::array<std::byte, auth::scram_message_size_max + 256> room;
         writer server_first(room);
         const auto* verifier = secret_ != nullptr ? secret_->verifier() : nullptr;
-        code = scram_.challenge(*options_.crypto, user(), verifier, {options_.mock_secret},
-                                server_first);
+        code = scram_.challenge(*options_.crypto, user(), verifier, mock(), server_first);
         if (code != errc::none) return rejected(code);
         introduced_ = true;
         return {say(wire::message::authentication_sasl_continue,
                     {wire::authentication_code::sasl_continue, server_first.written()}),
                 {}};
-    }
-
-    step rejected(errc code) noexcept {
-        short_text text;
-        if (code == errc::scram_proof_mismatch || code == errc::password_mismatch)
-            text << "password authentication failed for user \"" << user() << "\"";
-        else
-            text << "authentication failed: " << walwire::text(code);
-        return reject(code, {auth::authentication_sqlstate(code), text, {}, {}, true});
     }
 
     step in(bytes server_final) noexcept {
@@ -349,7 +386,9 @@ class admission {
     std::uint8_t binding_size_ = 0;
     auth::method how_ = auth::method::none;
     wire::replication_mode mode_ = wire::replication_mode::physical;
+    wire::phase requested_ = wire::phase::fresh;
     bool encrypted_ = false;
+    bool direct_ = false;     // TLS began unasked, and was not asked for since
     bool asked_ = false;      // login_requested was told
     bool initiated_ = false;  // the client has chosen a mechanism
     bool introduced_ = false; // and has said its first message

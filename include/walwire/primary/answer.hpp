@@ -29,12 +29,16 @@
 
 namespace walwire::primary {
 
-// Answers IDENTIFY_SYSTEM. `end` is how far the log is flushed here; on a standby, how far it came.
+// Answers IDENTIFY_SYSTEM. `end` is how far the log is flushed here (AionDB: the last entry that
+// is); on a standby, how far it came. AionDB's identifier is a text, which a number may not be able
+// to say: where `name` is given, it is sent in place of the number, and a base backup's header is
+// to say the same.
 struct system_identity {
     std::uint64_t system_identifier = 0;
     timeline_id timeline;
     lsn end;
     std::optional<std::string_view> database; // where the client chose one
+    std::string_view name = {};               // AionDB's alone
 };
 
 // Answers SHOW; the name as the server spells it.
@@ -115,7 +119,9 @@ inline void put(writer& out, const system_identity& answer, answer_style style) 
     const wire::column columns[] = {text_column("systemid"),
                                     wide ? int8_column("timeline") : int4_column("timeline"),
                                     text_column("xlogpos"), text_column("dbname")};
-    const decimal_text identifier(answer.system_identifier);
+    const decimal_text number(answer.system_identifier);
+    const bool named = style.dialect == dialect::aiondb && !answer.name.empty();
+    const std::string_view identifier = named ? answer.name : std::string_view(number);
     const decimal_text timeline(answer.timeline.value);
     const lsn_text end(answer.end, style.dialect);
     const row_value values[] = {identifier, timeline, end, answer.database};

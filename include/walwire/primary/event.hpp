@@ -86,7 +86,7 @@ using entry_status_update = aiondb::standby_status_update;
 using entry_keepalive_reply = aiondb::keepalive_reply;
 
 enum class streaming_end : std::uint8_t {
-    stopped,        // by the client
+    stopped,        // by the client, or by end_stream()
     timeline_ended, // all up to the switch point was sent, and where to go on
     refused,        // refuse() was called
     failed,         // the client sent a status that could not be read, and was told so

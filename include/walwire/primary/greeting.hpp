@@ -12,6 +12,7 @@
 
 #include "../bytes.hpp"
 #include "../dialect.hpp"
+#include "../lsn.hpp"
 #include "../wire/backend.hpp"
 #include "options.hpp"
 
@@ -35,7 +36,7 @@ inline constexpr reported_setting reported_settings[] = {
     {"integer_datetimes", "on", 12},
     {"IntervalStyle", "postgres", 12},
     {"is_superuser", "off", 12},
-    {"scram_iterations", "4096", 16},
+    {"scram_iterations", {}, 16},
     {"search_path", "\"$user\", public", 18},
     {"server_encoding", "SQL_ASCII", 12},
     {"server_version", {}, 12},
@@ -46,15 +47,26 @@ inline constexpr reported_setting reported_settings[] = {
 
 } // namespace detail
 
+// What a greeting needs at most, whatever the client's names: the last word of a SCRAM exchange,
+// the settings, the cancel key and ReadyForQuery.
+inline std::size_t greeting_size_max(const options& chosen) noexcept {
+    std::size_t size = 800 + chosen.cancel_key.size() + chosen.server_version.size();
+    for (const wire::parameter& each : chosen.parameters)
+        size += wire::header_size + each.name.size() + each.value.size() + 2;
+    return size;
+}
+
 inline void put_settings(writer& out, const options& chosen, int major_version,
                          std::string_view user, std::string_view application_name) noexcept {
     const auto is_told = [&](const auto& each) noexcept {
         return chosen.dialect == dialect::postgres && each.since <= major_version;
     };
+    const decimal_text iterations(chosen.scram_iterations);
     for (const auto& each : detail::reported_settings) {
         if (!is_told(each)) continue;
         std::string_view value = each.value;
         if (each.name == "application_name") value = application_name;
+        if (each.name == "scram_iterations") value = iterations;
         if (each.name == "server_version") value = chosen.server_version;
         if (each.name == "session_authorization") value = user;
         for (const wire::parameter& own : chosen.parameters)

@@ -9,6 +9,8 @@
 #include <string_view>
 
 #include "../auth/crypto.hpp"
+#include "../auth/password.hpp"
+#include "../auth/scram_verifier.hpp"
 #include "../bytes.hpp"
 #include "../dialect.hpp"
 #include "../limits.hpp"
@@ -44,7 +46,14 @@ struct options {
     // A TLS handshake may also come at once, without asking, as from PostgreSQL 17 on.
     bool direct_tls = false;
 
-    // Needed for MD5 and SCRAM.
+    // What the secrets of users are like: md5 or scram_sha_256, and the iterations of a verifier, 1
+    // to 2^31-1, which are also reported. A user who does not exist is asked, and kept busy, as if
+    // there were such a secret, lest the difference tell who does.
+    auth::method password_encryption = auth::method::scram_sha_256;
+    std::uint32_t scram_iterations = auth::scram_iterations;
+
+    // Needed for every method but none (trust): a password that comes in clear text may have to be
+    // held against a hash or a verifier.
     const auth::crypto* crypto = nullptr;
     // Makes the salt of a user who does not exist, so that it is the same at each attempt: at least
     // 16 random bytes where there is a crypto table, the same for all sessions, and secret.

@@ -11,10 +11,19 @@
 // A replica that goes back to the start of a segment claims at first what it has from before and
 // was not sent on this connection; that, too, counts only as far as it was sent, and the bytes in
 // between follow anyway.
+//
+// Not everybody reports all three. Programs on psycopg2 often tell no more than what they have
+// flushed, and pg_receivewal without a slot no more than what it has written. What is flushed was
+// written before, so where nothing is said of the one, the other stands for it; the reverse would
+// be a promise that nobody made.
+//
+// AionDB's replicas ask for their last durable entry again, so whoever asks for an entry has it.
+// Only entry 1 is asked for by those who have nothing as well: it counts once it was sent.
 #pragma once
 
 #include <cstdint>
 
+#include "../aiondb/message.hpp"
 #include "../lsn.hpp"
 #include "../wire/copy.hpp"
 
@@ -25,9 +34,11 @@ class progress {
     constexpr progress() noexcept = default;
     // A stream begins: nothing was sent, and nothing is known.
     constexpr explicit progress(lsn start) noexcept : sent_(start) {}
+    constexpr explicit progress(aiondb::entry_lsn start) noexcept
+        : sent_(start > aiondb::first_entry ? start.as_position() : lsn{}) {}
 
     constexpr lsn sent() const noexcept { return sent_; }
-    // Zero is a position that the replica does not know, or has not told.
+    // Zero: the replica has told nothing of this kind yet.
     constexpr lsn written() const noexcept { return written_; }
     constexpr lsn flushed() const noexcept { return flushed_; }
     constexpr lsn applied() const noexcept { return applied_; }
@@ -37,8 +48,9 @@ class progress {
 
     constexpr void send_up_to(lsn end) noexcept { sent_ = end > sent_ ? end : sent_; }
 
-    // Whether anything moved.
+    // Whether anything moved. Zero says nothing.
     constexpr bool report(lsn written, lsn flushed, lsn applied) noexcept {
+        if (!written.valid()) written = flushed;
         const lsn before[] = {written_, flushed_, applied_};
         bool cut = false;
         advance(written_, written, sent_, cut);
@@ -49,6 +61,10 @@ class progress {
     }
     constexpr bool report(const wire::standby_status_update& said) noexcept {
         return report(said.written, said.flushed, said.applied);
+    }
+    constexpr bool report(const aiondb::standby_status_update& said) noexcept {
+        return report(said.written.as_position(), said.flushed.as_position(),
+                      said.applied.as_position());
     }
 
     friend constexpr bool operator==(const progress&, const progress&) noexcept = default;

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string_view>
 
+#include "../dialect.hpp"
 #include "../error.hpp"
 #include "../lsn.hpp"
 #include "../wire/conversation.hpp"
@@ -89,9 +90,11 @@ inline void put(writer& out, const refusal& said) noexcept {
 }
 
 // What a client is told before the connection closes because of this code, or nothing. `tag` is the
-// type of the message that was wrong, and 0 for a packet that has none.
+// type of the message that was wrong, and 0 for a packet that has none. PostgreSQL says nothing of
+// what is wrong inside a CopyData; AionDB's replicas are told.
 inline std::optional<refusal> farewell(errc code, wire::phase at, std::uint8_t tag,
-                                       short_text& text) noexcept {
+                                       short_text& text,
+                                       dialect spoken = dialect::postgres) noexcept {
     const auto fatal = [&](std::string_view state, std::string_view message) noexcept {
         return refusal{state, message, {}, {}, true};
     };
@@ -99,6 +102,9 @@ inline std::optional<refusal> farewell(errc code, wire::phase at, std::uint8_t t
     const bool streaming = at >= wire::phase::copy_both && at <= wire::phase::server_finished;
     switch (code) {
     case errc::bytes_before_encryption:
+        if (at == wire::phase::gss_asked || at == wire::phase::gss_asked_again)
+            return fatal(sqlstate::protocol_violation,
+                         "received unencrypted data after GSSAPI encryption request");
         return fatal(sqlstate::protocol_violation, "received unencrypted data after SSL request");
     case errc::unknown_message:
     case errc::unexpected_message:
@@ -117,6 +123,14 @@ inline std::optional<refusal> farewell(errc code, wire::phase at, std::uint8_t t
                          "invalid startup packet layout: expected terminator as last byte");
         return fatal(sqlstate::protocol_violation,
                      authenticating ? "invalid password packet size" : "invalid message format");
+    case errc::stream_unknown:
+    case errc::entry_too_large:
+    case errc::entry_size_mismatch:
+    case errc::entry_size_invalid:
+    case errc::entry_status_disordered:
+    case errc::entry_direction_invalid:
+        if (spoken != dialect::aiondb) return std::nullopt;
+        return fatal(sqlstate::protocol_violation, walwire::text(code));
     default: return std::nullopt;
     }
 }

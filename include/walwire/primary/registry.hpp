@@ -5,8 +5,10 @@
 //
 // A place in the registry is a connection, not a replica's life: who comes back joins anew and
 // knows nothing of before. What must outlive a connection is a slot (slot.hpp). application_name is
-// who the replica says it is; it doubles as the name of a node in a cluster, and whoever relies on
-// that must see to it that no two nodes use the same.
+// who the replica says it is; in AionDB it doubles as the name of a node in a cluster. Names are
+// kept as a server shows them, so two that differ may be one here, and a node that comes back while
+// its old connection still stands is there twice: named() says how often a name is taken, and what
+// that means is for its owner to decide.
 //
 // WAL that somebody connected has not made durable yet, or that a slot holds on to, must stay:
 // keep_from() says from where. Its answer counts on the positions of progress.hpp, which are never
@@ -25,6 +27,7 @@
 #include <string_view>
 #include <utility>
 
+#include "../aiondb/message.hpp"
 #include "../error.hpp"
 #include "../lsn.hpp"
 #include "../time.hpp"
@@ -72,11 +75,10 @@ class replica {
     // START_REPLICATION was accepted. Whatever an earlier stream of this connection reported is
     // forgotten.
     constexpr void stream_from(lsn start, std::string_view slot = {}) noexcept {
-        *this = replica(id_, application_name_);
-        state_ = replica_state::catchup;
-        start_lsn_ = start;
-        slot_ = identifier(slot);
-        progress_ = primary::progress(start);
+        begin(start, primary::progress(start), slot);
+    }
+    constexpr void stream_from(aiondb::entry_lsn start, std::string_view slot = {}) noexcept {
+        begin(start.as_position(), primary::progress(start), slot);
     }
     // BASE_BACKUP was accepted; the backup needs WAL from `start` on. The connection reports
     // nothing.
@@ -107,10 +109,12 @@ class replica {
     constexpr void sent(lsn end) noexcept {
         if (follows()) progress_.send_up_to(end);
     }
+    constexpr void sent(aiondb::entry_lsn last) noexcept { sent(last.as_position()); }
     constexpr bool reported(const wire::standby_status_update& said, instant now) noexcept {
-        if (!follows()) return false;
-        reply_time_ = now.wall;
-        return progress_.report(said);
+        return heard(said, now);
+    }
+    constexpr bool reported(const aiondb::standby_status_update& said, instant now) noexcept {
+        return heard(said, now);
     }
 
     // WAL from here on must stay for this replica's sake; none where it has asked for none.
@@ -124,6 +128,19 @@ class replica {
     constexpr replica(connection_id id, const identifier& application_name) noexcept
         : id_(id), application_name_(application_name) {}
 
+    constexpr void begin(lsn start, const primary::progress& at, std::string_view slot) noexcept {
+        *this = replica(id_, application_name_);
+        state_ = replica_state::catchup;
+        start_lsn_ = start;
+        slot_ = identifier(slot);
+        progress_ = at;
+    }
+    template <class Status>
+    constexpr bool heard(const Status& said, instant now) noexcept {
+        if (!follows()) return false;
+        reply_time_ = now.wall;
+        return progress_.report(said);
+    }
     constexpr errc advance(bool possible, replica_state to) noexcept {
         if (!possible) return errc::not_now;
         state_ = to;
@@ -156,6 +173,16 @@ class registry {
     constexpr std::size_t followers() const noexcept {
         std::size_t count = 0;
         each([&count](const replica& each) noexcept { count += each.follows() ? 1u : 0u; });
+        return count;
+    }
+
+    // Those that go by this name, as join() keeps names.
+    constexpr std::size_t named(std::string_view application_name) const noexcept {
+        const identifier name = identifier::printable(application_name);
+        std::size_t count = 0;
+        each([&](const replica& each) noexcept {
+            count += each.application_name() == name.view() ? 1u : 0u;
+        });
         return count;
     }
 

@@ -24,6 +24,7 @@
 #include <string_view>
 
 #include "../bytes.hpp"
+#include "../dialect.hpp"
 #include "../error.hpp"
 #include "../lsn.hpp"
 #include "../wal/history.hpp"
@@ -55,8 +56,9 @@ inline constexpr std::string_view promotion_reason = "no recovery target specifi
 
 class server_role {
   public:
-    constexpr server_role(role what, timeline_id timeline) noexcept
-        : role_(what), timeline_(timeline) {}
+    constexpr server_role(role what, timeline_id timeline,
+                          dialect spoken = dialect::postgres) noexcept
+        : role_(what), dialect_(spoken), timeline_(timeline) {}
 
     constexpr role what() const noexcept { return role_; }
     // The one that its log grows on.
@@ -84,9 +86,10 @@ class server_role {
     }
 
     // The first step: writes the history of the timeline that a promotion opens, and returns that
-    // timeline. `past` is the history of the present one, `switch_point` the end of the log here,
-    // `newest` the newest timeline that is known to anybody (0: none beside the present one); the
-    // new one comes after both, so that two promotions do not take the same number.
+    // timeline. `past` is the history of the present one, `switch_point` the end of the log here
+    // (AionDB: its last entry), `newest` the newest timeline that is known to anybody (0: none
+    // beside the present one); the new one comes after both, so that two promotions do not take the
+    // same number.
     //
     // not_now: not a replica. timeline_mismatch: `past` belongs to another timeline.
     // timeline_invalid: no number is left. argument_invalid, argument_has_nul, argument_too_long:
@@ -99,8 +102,8 @@ class server_role {
         if (past.timeline() != timeline_) return errc::timeline_mismatch;
         const timeline_id last = newest > timeline_ ? newest : timeline_;
         if (last.value == UINT32_MAX) return errc::timeline_invalid;
-        if (const errc code = wal::put_history(out, past, switch_point, reason); code != errc::none)
-            return code;
+        const errc code = wal::put_history(out, past, switch_point, reason, dialect_);
+        if (code != errc::none) return code;
         return timeline_id{last.value + 1};
     }
 
@@ -116,6 +119,7 @@ class server_role {
 
   private:
     role role_;
+    dialect dialect_; // of the positions in a history
     timeline_id timeline_;
 };
 

@@ -62,7 +62,8 @@ class session {
     // Whether a session can work with these: memory_too_small, also when the first answer does not
     // fit into `out`; server_version_invalid; unsupported_version for one below 12;
     // argument_invalid for a cancel key of less than 4 or more than 256 bytes, a mock secret below
-    // 16 or a timeout below a millisecond; argument_has_nul.
+    // 16, a timeout below a millisecond, iterations or a password_encryption that there are not;
+    // argument_has_nul.
     static errc check(const options& chosen, memory room) noexcept;
 
     // Both buffers and the views in the options must outlive the session. What check() refuses
@@ -98,9 +99,12 @@ class session {
     errc secured(bytes binding = {}) noexcept;
 
     // Answers login_requested: none (trust), password, md5 or scram_sha_256. `secret` is what is
-    // stored for the user, null for nobody, who fails like everybody else in the end; it must stay
-    // until logged_in or the session's end. MD5 turns into SCRAM where a verifier is stored. For
+    // stored for the user, null for nobody, who is asked for the same and fails in the end; it must
+    // stay until logged_in or the session's end. MD5 turns into SCRAM where a verifier is stored,
+    // and for nobody where options.password_encryption says that verifiers are what is stored. For
     // SCRAM a plain password is argument_invalid: make a verifier of it once (scram_verifier.hpp).
+    // Also not_now; argument_invalid for a method that is none of these; crypto_missing;
+    // crypto_failed. While the server shuts down the client is told to go instead.
     errc admit(auth::method how, const auth::stored_secret* secret = nullptr) noexcept;
 
     // Answers a login or a command with an error, or ends a stream with one; a refusal that is
@@ -172,7 +176,9 @@ class session {
     errc send(bytes wal) noexcept;
     // The same for AionDB's replicas: a batch of entries, all behind next(), sent as one message.
     // argument_invalid: entries out of order, or none; argument_too_long: more of them than
-    // aiondb::entries_size_max. Mind aiondb::batch_size_max.
+    // aiondb::entries_size_max. That a batch has at most 1024 entries and about 1 MiB is up to who
+    // fills it (aiondb::batch_room): where an entry ends is not seen here, and who passes batches
+    // on cannot divide them.
     errc send_entries(aiondb::entry_lsn first, aiondb::entry_lsn last, bytes entries) noexcept;
     // The log reaches this far, whether or not it is sent yet: what keepalives tell.
     void advance(lsn end) noexcept { sender_.advance(end); }
@@ -180,12 +186,18 @@ class session {
     // `next`. argument_invalid unless that is a later one. (AionDB's streams do not end so:
     // refuse() them, and the replica looks at the history when it comes back.)
     errc end_timeline(timeline_id next, lsn switch_point) noexcept;
+    // Ends a stream of AionDB's in good order: streaming_ended follows when the replica has agreed.
+    // It comes back without counting that as a failure. not_now in PostgreSQL's dialect, whose
+    // standbys expect a timeline's end behind a server's CopyDone.
+    errc end_stream() noexcept;
 
     // What the replica acknowledged, and what can be true of it.
     const primary::progress& progress() const noexcept { return sender_.progress(); }
 
     // No more commands. A stream goes on until the replica has acknowledged all up to the end that
-    // advance() told; who does not stream is told to go at once.
+    // advance() told. A command that was told is still answered, a backup sent to its end, and a
+    // manifest that is whole judged, before the client is told to go; whoever is between two
+    // commands, in the middle of a manifest, or not in yet is told so at once.
     errc shut_down() noexcept;
 
     // Whether a cancel request that came on another connection means this one.
@@ -224,6 +236,7 @@ class session {
     bool may_read() const noexcept;
     step read(bytes& in) noexcept;
     step read_packet(bytes& in) noexcept;
+    step refused(errc code, bytes in) noexcept;
     step heard(const wire::piece& got) noexcept;
     step heard_query(bytes body) noexcept;
     step heard_stream(bytes data) noexcept;
@@ -278,6 +291,7 @@ class session {
         if (question_ != to || talk_.at() != wire::phase::asked) return errc::not_now;
         return body_.empty() ? errc::none : errc::output_full;
     }
+    void leave() noexcept;
     void close(closing cause) noexcept {
         closing_ = true;
         cause_ = cause;

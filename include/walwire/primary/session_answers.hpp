@@ -19,6 +19,10 @@ inline errc session::secured(bytes binding) noexcept {
 
 inline errc session::admit(auth::method how, const auth::stored_secret* secret) noexcept {
     if (ended()) return errc::over;
+    if (shutting_down_ && admission_.asks()) {
+        leave();
+        return errc::none;
+    }
     const errc code = admission_.admit(how, secret);
     if (code == errc::none) tell_login_ = talk_.at() == wire::phase::idle;
     return code;
@@ -44,6 +48,28 @@ inline errc session::refuse(const refusal& why) noexcept {
     backup_ = backup::stream_writer(0, false); // whatever is lent is given back
     question_ = question::none;
     return errc::none;
+}
+
+inline errc session::say_error(const refusal& why) noexcept {
+    const auto said = why.fatal ? wire::message::fatal_response : wire::message::error_response;
+    if (!talk_.may_send(said)) return errc::not_now;
+    const errc code = out_.put([&](writer& out) noexcept { put(out, why); });
+    if (code != errc::none) return code;
+    ++errors_said_;
+    return talk_.send(said);
+}
+
+// An error that ends the command and not the connection, and the invitation to another.
+inline errc session::say_refusal(const refusal& why) noexcept {
+    if (!talk_.may_send(wire::message::error_response)) return errc::not_now;
+    const errc code = out_.put([&](writer& out) noexcept {
+        put(out, why);
+        put(out, wire::transaction_status::idle);
+    });
+    if (code != errc::none) return code;
+    ++errors_said_;
+    static_cast<void>(talk_.send(wire::message::error_response));
+    return talk_.send(wire::message::ready_for_query);
 }
 
 inline errc session::answer(const history_content& row) noexcept {
@@ -273,14 +299,28 @@ inline errc session::end_timeline(timeline_id next, lsn switch_point) noexcept {
     return errc::none;
 }
 
+inline errc session::end_stream() noexcept {
+    if (ended()) return errc::over;
+    if (!streaming() || options_.dialect != dialect::aiondb) return errc::not_now;
+    sender_.stop();
+    return errc::none;
+}
+
+// The client is told to go, wherever there is room for it.
+inline void session::leave() noexcept {
+    if (body_.empty()) static_cast<void>(say_error(primary::shutting_down));
+    close(closing::shut_down);
+}
+
 inline errc session::shut_down() noexcept {
     if (ended()) return errc::over;
     shutting_down_ = true;
     sender_.shut_down();
-    const bool busy = talk_.at() > wire::phase::idle && talk_.at() != wire::phase::skipping;
-    if (busy || admission_.asks()) return errc::none;
-    if (body_.empty()) static_cast<void>(say_error(primary::shutting_down));
-    close(closing::shut_down);
+    const wire::phase at = talk_.at();
+    const bool waits = at <= wire::phase::idle || at == wire::phase::skipping;
+    // Nobody knows when the rest of a manifest will come.
+    const bool uploads = at == wire::phase::copy_in;
+    if ((waits || uploads) && !admission_.asks()) leave();
     return errc::none;
 }
 

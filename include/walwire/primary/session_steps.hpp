@@ -25,22 +25,23 @@ inline errc session::check(const options& chosen, memory room) noexcept {
         chosen.authentication_timeout < millisecond || chosen.wal_sender_timeout < millisecond ||
         (chosen.crypto != nullptr && chosen.mock_secret.size() < auth::scram_mock_secret_size_min))
         return errc::argument_invalid;
+    const bool known = chosen.password_encryption == auth::method::md5 ||
+                       chosen.password_encryption == auth::method::scram_sha_256;
+    if (!known || chosen.scram_iterations == 0 || chosen.scram_iterations > INT32_MAX)
+        return errc::argument_invalid;
     if (chosen.dialect == dialect::postgres) {
         const auto version = wire::parse_server_version(chosen.server_version);
         if (!version) return version.code();
         if (*version < wire::server_major_min) return errc::unsupported_version;
     }
-    // The last word of a SCRAM exchange and what greets a client behind it, longest names included,
-    // must fit as one.
-    std::size_t size = 800 + chosen.cancel_key.size() + chosen.server_version.size();
     bool clean = chosen.server_version.find('\0') == std::string_view::npos;
     for (const wire::parameter& each : chosen.parameters) {
         clean = clean && each.name.find('\0') == std::string_view::npos &&
                 each.value.find('\0') == std::string_view::npos;
-        size += wire::header_size + each.name.size() + each.value.size() + 2;
     }
     if (!clean) return errc::argument_has_nul;
-    return size > room.out.size() ? errc::memory_too_small : errc::none;
+    // It goes out as one.
+    return greeting_size_max(chosen) > room.out.size() ? errc::memory_too_small : errc::none;
 }
 
 inline session::session(const options& chosen, memory room) noexcept
@@ -176,11 +177,23 @@ inline step session::read(bytes& in) noexcept {
     case wire::piece_kind::run:
         if (talk_.at() != wire::phase::copy_in) return {};
         return {errc::none, event(manifest_uploaded{got.data})};
-    case wire::piece_kind::refused: return {got.code, {}};
+    case wire::piece_kind::refused: return refused(got.code, in);
     case wire::piece_kind::head:
     case wire::piece_kind::message: break;
     }
     return heard(got);
+}
+
+// PostgreSQL closes without a word, but for a SASL answer that is too large: that is as good as a
+// wrong one.
+inline step session::refused(errc code, bytes in) noexcept {
+    const bool exchange =
+        talk_.at() == wire::phase::sasl_offered || talk_.at() == wire::phase::sasl_challenged;
+    if (!exchange || code != errc::message_too_large) return {code, {}};
+    const std::byte tag = framer_.at_boundary() ? in.front() : stash_.front();
+    const auto said = wire::frontend_message(std::to_integer<std::uint8_t>(tag));
+    if (!said || *said != wire::message::password) return {code, {}};
+    return admission_.rejected(code);
 }
 
 inline step session::read_packet(bytes& in) noexcept {
@@ -435,7 +448,9 @@ inline void session::finish_stream() noexcept {
 inline void session::fail(errc code) noexcept {
     if (reason_.code != errc::none) return;
     short_text text;
-    const auto why = farewell(code, talk_.at(), tag_, text);
+    const bool unasked = code == errc::bytes_before_encryption;
+    const wire::phase at = unasked ? admission_.requested() : talk_.at();
+    const auto why = farewell(code, at, tag_, text, options_.dialect);
     reason_ = {code, framer_.began()};
     // In the middle of a message there is no place for an error.
     if (!body_.empty()) out_.clear();
@@ -462,28 +477,6 @@ inline std::optional<event> session::ending() noexcept {
     over_ = true;
     if (reason_.code != errc::none) return event(failed{reason_});
     return event(closed{cause_});
-}
-
-inline errc session::say_error(const refusal& why) noexcept {
-    const auto said = why.fatal ? wire::message::fatal_response : wire::message::error_response;
-    if (!talk_.may_send(said)) return errc::not_now;
-    const errc code = out_.put([&](writer& out) noexcept { put(out, why); });
-    if (code != errc::none) return code;
-    ++errors_said_;
-    return talk_.send(said);
-}
-
-// An error that ends the command and not the connection, and the invitation to another.
-inline errc session::say_refusal(const refusal& why) noexcept {
-    if (!talk_.may_send(wire::message::error_response)) return errc::not_now;
-    const errc code = out_.put([&](writer& out) noexcept {
-        put(out, why);
-        put(out, wire::transaction_status::idle);
-    });
-    if (code != errc::none) return code;
-    ++errors_said_;
-    static_cast<void>(talk_.send(wire::message::error_response));
-    return talk_.send(wire::message::ready_for_query);
 }
 
 } // namespace walwire::primary

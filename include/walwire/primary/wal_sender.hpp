@@ -15,7 +15,8 @@
 //     an error              ErrorResponse, wherever we are between two messages
 //
 // AionDB's replicas are sent entries: a batch is a message of its own, and where nothing is sent
-// for ten seconds they are asked for a sign of life.
+// for ten seconds they are asked for a sign of life. Their streams do not end with a timeline, but
+// the owner may end one for them to come back: CopyDone, the client's, the completions.
 //
 // What is owed is a bit and not a message: a keepalive that was asked for a hundred times is one
 // keepalive, made when there is room for it.
@@ -102,7 +103,8 @@ class wal_sender {
         end_ = switch_point > next_ ? switch_point : next_;
     }
 
-    // CopyDone came from the client: what is lent and not yet begun is not sent any more.
+    // CopyDone came from the client, or is to go first: what is lent and not yet begun is not sent
+    // any more.
     void stop() noexcept {
         lent_ = lent_.first(0);
         owed_keepalive_ = false;
@@ -135,7 +137,7 @@ class wal_sender {
         if (failed() || at == wire::phase::both_finished || has_said_goodbye(at)) return true;
         if (at == wire::phase::client_finished) return true;
         return at == wire::phase::copy_both &&
-               (!lent_.empty() || complete() || owed_keepalive_ || owed_ping_);
+               (!lent_.empty() || stopping_ || complete() || owed_keepalive_ || owed_ping_);
     }
     lsn next() const noexcept { return next_; }
     lsn end_of_wal() const noexcept { return end_; }
@@ -238,7 +240,9 @@ class wal_sender {
     wal_sender(const options& chosen, lsn start, const served_timeline& from,
                std::int64_t now) noexcept
         : options_(&chosen), next_(start), end_(from.end), timeline_(from.timeline),
-          next_timeline_(from.next), switch_point_(from.switch_point), progress_(start),
+          next_timeline_(from.next), switch_point_(from.switch_point),
+          progress_(counts_entries() ? primary::progress(aiondb::entry_lsn{start.value})
+                                     : primary::progress(start)),
           heard_(now), asked_(counts_entries() ? now : INT64_MIN), streaming_(true) {}
 
     bool counts_entries() const noexcept { return options_->dialect == dialect::aiondb; }
@@ -250,8 +254,7 @@ class wal_sender {
         case aiondb::tag::standby_status_update: {
             const auto message = aiondb::parse_standby_status_update(data);
             if (!message) return message.code();
-            progress_.report(message->written.as_position(), message->flushed.as_position(),
-                             message->applied.as_position());
+            progress_.report(*message);
             return event(*message);
         }
         case aiondb::tag::keepalive_reply: {

@@ -84,7 +84,7 @@ inline constexpr std::string_view concern_factor = "factor:";
 } // namespace detail
 
 // Any case, nothing around it. write_concern_invalid: none of the words, or a factor that is no
-// number from 1 on.
+// number; write_concern_zero: a factor of 0.
 constexpr result<write_concern> parse_write_concern(std::string_view text) noexcept {
     for (const detail::concern_word& each : detail::concern_words) {
         if (detail::same_word(text, each.word)) return write_concern{each.kind, 0};
@@ -92,15 +92,16 @@ constexpr result<write_concern> parse_write_concern(std::string_view text) noexc
     const std::string_view word = text.substr(0, detail::concern_factor.size());
     if (!detail::same_word(word, detail::concern_factor)) return errc::write_concern_invalid;
     const auto factor = walwire::detail::parse_decimal(text.substr(word.size()), UINT32_MAX);
-    if (!factor || *factor == 0) return errc::write_concern_invalid;
+    if (!factor) return errc::write_concern_invalid;
+    if (*factor == 0) return errc::write_concern_zero;
     return write_concern{concern_kind::factor, static_cast<std::uint32_t>(*factor)};
 }
 
-// Whether a primary with room for this many replicas can ever keep to it. write_concern_invalid: a
+// Whether a primary with room for this many replicas can ever keep to it. write_concern_zero: a
 // factor of 0; concern_unreachable: one above the capacity.
 constexpr errc check_write_concern(write_concern concern, std::size_t capacity) noexcept {
     if (concern.kind != concern_kind::factor) return errc::none;
-    if (concern.factor == 0) return errc::write_concern_invalid;
+    if (concern.factor == 0) return errc::write_concern_zero;
     return concern.factor > capacity ? errc::concern_unreachable : errc::none;
 }
 

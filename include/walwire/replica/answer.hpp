@@ -27,8 +27,9 @@ constexpr result<std::uint64_t> parse_system_identifier(std::string_view text) n
 }
 
 // AionDB's identifier is a text: a decimal number stands for itself, anything else for a number
-// made of it, never 0, so that all of the library compares numbers.
-// system_identifier_invalid: none at all.
+// made of it, never 0. To compare these numbers finds out a mix-up, and no more: whoever chooses
+// the texts can make two of the same number. system_identified::identifier_text and the header of a
+// backup have the text itself, for whoever must be sure. system_identifier_invalid: none at all.
 constexpr result<std::uint64_t> parse_entry_system_identifier(std::string_view text) noexcept {
     if (text.empty()) return errc::system_identifier_invalid;
     if (const auto number = parse_system_identifier(text)) return *number;
@@ -62,13 +63,15 @@ inline result<setting_shown> read_setting(const wire::data_row& row) noexcept {
     return setting_shown{*value};
 }
 
-// filename | content
+// filename | content. Where no timeline was asked for, as only AionDB's replicas may (`asked` is
+// 0), the file's name says which one is the current.
 inline result<history_read> read_history(const wire::data_row& row, timeline_id asked) noexcept {
     const auto name = row[0];
     const auto content = row[1];
     if (!name || !content) return errc::answer_invalid;
-    if (*name != std::string_view(wal::history_name(asked))) return errc::answer_invalid;
-    return history_read{asked, as_bytes(*content)};
+    const auto named = wal::parse_history_name(*name);
+    if (!named || (asked.valid() && *named != asked)) return errc::answer_invalid;
+    return history_read{*named, as_bytes(*content)};
 }
 
 // slot_name | consistent_point | snapshot_name | output_plugin

@@ -6,7 +6,7 @@
 //     write_timeline    <data>/replication/timeline
 //     write_system_id   <data>/replication/system_id: from here on the replica is one
 //     open_engine       open, and recover what the backup brought
-//     follow            START_REPLICATION, which then succeeds at the first try
+//     follow            START_REPLICATION from the last durable entry, as after any reconnect
 //
 // It touches nothing. The owner does each step, durably, and says done() or failed(); after a crash
 // it says what it finds on disk, and the machine goes on from there. What makes that safe is the
@@ -75,17 +75,19 @@ class bootstrap {
             step_ = found.manifest ? first_of_backup() : bootstrap_step::write_manifest;
             // A timeline without an identifier is the last thing that an attempt left behind.
             timeline_ = {};
-        } else if (!found.manifest || !found.timeline.valid() || !keep(identifier)) {
-            // Nobody wrote it here last.
-            step_ = bootstrap_step::broken;
-            reason_ = errc::system_identifier_invalid;
         } else {
-            step_ = bootstrap_step::open_engine;
+            // It is written last, so what is missing beside it was taken away.
+            if (!keep(identifier)) reason_ = errc::system_identifier_invalid;
+            if (!found.timeline.valid()) reason_ = errc::timeline_invalid;
+            if (!found.manifest) reason_ = errc::storage_manifest_missing;
+            step_ = reason_ == errc::none ? bootstrap_step::open_engine : bootstrap_step::broken;
         }
     }
 
     // What is to be done; the same until done() or failed() is called.
     bootstrap_step next() const noexcept { return step_; }
+    // Why it is broken: storage_manifest_missing, timeline_invalid for none, or
+    // system_identifier_invalid for one that is longer than any backup's.
     errc reason() const noexcept { return reason_; }
 
     // For the steps that write: whose log this is, and on which timeline it lies.
@@ -94,8 +96,9 @@ class bootstrap {
     }
     timeline_id timeline() const noexcept { return timeline_; }
 
-    // Where the backup begins: the engine's log must reach this far once it has recovered. 0 when
-    // the backup was taken in an earlier life.
+    // The first entry of the log that the backup brought, as its header says: an engine that has
+    // recovered has it, unless it is the first of all, which an empty log is said to begin with as
+    // well. 0 when the backup was taken in an earlier life.
     aiondb::entry_lsn backup_start() const noexcept { return start_; }
     // For `follow`: what to ask START_REPLICATION for.
     aiondb::entry_lsn follow_from() const noexcept {
@@ -130,11 +133,12 @@ class bootstrap {
         return errc::none;
     }
 
-    // open_engine is done: it recovered everything up to and including `durable`. position_ahead:
-    // the backup begins behind that, so something of it was not found; the step is still next.
+    // open_engine is done: it recovered everything up to and including `durable`, or nothing (0)
+    // of a log without an entry. position_ahead: the backup's first entry lies behind that, so what
+    // it brought was not found; the step is still next.
     errc done_opening(aiondb::entry_lsn durable) noexcept {
         if (step_ != bootstrap_step::open_engine) return errc::not_now;
-        if (durable < start_) return errc::position_ahead;
+        if (start_ > aiondb::first_entry && durable < start_) return errc::position_ahead;
         durable_ = durable;
         step_ = bootstrap_step::follow;
         return errc::none;

@@ -31,6 +31,7 @@
 #include <string_view>
 
 #include "../bytes.hpp"
+#include "../dialect.hpp"
 #include "../error.hpp"
 #include "../lsn.hpp"
 
@@ -232,15 +233,16 @@ class history {
 };
 
 // Writes the history of a timeline that leaves `parent` at `switch_point`: the parent's text as it
-// is and the new line, byte for byte what PostgreSQL's own promotion writes. An empty line parts
-// the two.
+// is and the new line, byte for byte what PostgreSQL's own promotion writes; in AionDB's dialect
+// with the position in its form of the text. Each form is read by either. An empty line parts the
+// two.
 //
 // argument_invalid: a switch point of 0/0, or a line feed in the reason. argument_has_nul: a NUL in
 // it. argument_too_long: a reason above history_reason_size_max, a text that would exceed
 // history_size_max, or one that does not fit into `out`, which is then not ok(). In all cases but
 // the last nothing is written.
 inline errc put_history(writer& out, const history& parent, lsn switch_point,
-                        std::string_view reason) noexcept {
+                        std::string_view reason, dialect spoken = dialect::postgres) noexcept {
     if (!switch_point.valid() || reason.find('\n') != std::string_view::npos)
         return errc::argument_invalid;
     if (reason.find('\0') != std::string_view::npos) return errc::argument_has_nul;
@@ -253,7 +255,7 @@ inline errc put_history(writer& out, const history& parent, lsn switch_point,
     if (!parent.text().empty()) out.append("\n");
     out.append(decimal_text(parent.timeline().value));
     out.append("\t");
-    out.append(to_text(switch_point));
+    out.append(to_text(switch_point, spoken));
     out.append("\t");
     out.append(reason);
     out.append("\n");

@@ -141,15 +141,10 @@ class demonstration {
         const std::uint64_t first = session_->next().value;
         if (!session_->wants_wal() || first > log_.last()) return;
         batch_.clear();
-        std::uint64_t last = first;
-        for (std::uint64_t entry = first; entry <= log_.last(); ++entry) {
-            const bool full = entry - first == aiondb::batch_entries_max ||
-                              batch_.size() + log_.size_of(entry) > aiondb::batch_size_max;
-            if (full) break;
-            log_.append(entry, batch_);
-            last = entry;
-        }
-        static_cast<void>(session_->send_entries({first}, {last}, batch_));
+        aiondb::batch_room room;
+        std::uint64_t next = first;
+        while (next <= log_.last() && room.take(log_.size_of(next))) log_.append(next++, batch_);
+        static_cast<void>(session_->send_entries({first}, {next - 1}, batch_));
     }
 
     bool serve() {

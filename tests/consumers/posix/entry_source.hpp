@@ -25,7 +25,7 @@ class entry_source {
     // Looks whether there is more. It costs next to nothing where there is not.
     void refresh();
 
-    std::uint64_t system_identifier() const noexcept { return system_identifier_; }
+    const std::string& system_identifier() const noexcept { return system_identifier_; }
     walwire::timeline_id timeline() const noexcept { return timeline_; }
     // Entries; 0: there are none.
     walwire::aiondb::entry_lsn first() const noexcept { return log_.first(); }
@@ -48,7 +48,7 @@ class entry_source {
     descriptor directory_;
     descriptor file_;
     entry_log log_;
-    std::uint64_t system_identifier_ = 0;
+    std::string system_identifier_;
     walwire::timeline_id timeline_;
 };
 

@@ -2,10 +2,11 @@
 //
 // The password stands in the first line of a file that nobody else may read. It may be the password
 // itself, or what a server keeps in its place (pg_authid.rolpassword). For SCRAM a verifier is made
-// of it once, as that is meant to be slow.
+// of it once, as that is meant to be slow; where there is one already, MD5 turns into SCRAM.
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,6 +34,7 @@ class logins {
         if (how_ == method::scram_sha_256) make_verifier(crypto);
         secret_ = walwire::auth::stored_secret(text_);
         using walwire::auth::secret_kind;
+        if (how_ == method::md5 && secret_.verifier() != nullptr) how_ = method::scram_sha_256;
         const bool usable =
             secret_.kind() != secret_kind::none &&
             (how_ != method::scram_sha_256 || secret_.kind() == secret_kind::scram_sha_256);
@@ -45,6 +47,15 @@ class logins {
     ~logins() { walwire::wipe(std::as_writable_bytes(std::span(text_))); }
 
     walwire::auth::method how() const noexcept { return how_; }
+    // What the secret is like: everybody else is asked as if they had such a one.
+    walwire::auth::method encryption() const noexcept {
+        return secret_.verifier() != nullptr ? walwire::auth::method::scram_sha_256
+                                             : walwire::auth::method::md5;
+    }
+    std::uint32_t iterations() const noexcept {
+        return secret_.verifier() != nullptr ? secret_.verifier()->iterations
+                                             : walwire::auth::scram_iterations;
+    }
     // Null for anybody else than the one.
     const walwire::auth::stored_secret* find(std::string_view user) const noexcept {
         return user == user_ ? &secret_ : nullptr;

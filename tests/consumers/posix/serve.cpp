@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
+#include <span>
 #include <vector>
 
 #include <walwire/auth/openssl.hpp>
@@ -15,6 +16,7 @@
 #include "failure.hpp"
 #include "listener.hpp"
 #include "messages.hpp"
+#include "needed_wal.hpp"
 #include "served_client.hpp"
 #include "signals.hpp"
 
@@ -27,8 +29,10 @@ namespace primary = walwire::primary;
 constexpr std::int64_t look_interval = 50 * walwire::millisecond;
 
 // Connections at one time, those that have not logged in included. Some descriptors stay free for
-// files, so that newcomers take nothing from who is there.
+// files, so that newcomers take nothing from who is there. The last few places are for those who
+// come too late, that they are told so.
 constexpr std::size_t clients_max = 256;
+constexpr std::size_t clients_spare = 16;
 constexpr std::size_t descriptors_kept = 24;
 
 std::size_t room_for_clients() {
@@ -71,6 +75,7 @@ class server {
         : crypto_(walwire::auth::openssl()), source_(open_wal(given)),
           entries_(open_entries(given)), settings_(settle(given, source_)),
           slots_(given.slots_file),
+          replicas_(std::span(places_).first(max_wal_senders_of(given.dialect))),
           users_(given, crypto_), shared_{slots_, replicas_, users_, settings_},
           listener_(given.host, given.port) {
         shared_.options = options(given.dialect);
@@ -116,11 +121,15 @@ class server {
         if (walwire::auth::random(crypto_, mock_secret_) != walwire::errc::none)
             throw failure("there are no random bytes");
         made.mock_secret = mock_secret_;
+        made.password_encryption = users_.encryption();
+        made.scram_iterations = users_.iterations();
         return made;
     }
 
     void offer_backup(const std::string& directory) {
         backup_.emplace(directory);
+        if (backup_->label().builds_on)
+            throw failure(quoted(directory) + " is an incremental backup; combine it first");
         if (backup_->system_identifier() != source_->cluster().system_identifier)
             throw failure("the backup in " + quoted(directory) +
                           " is of another cluster than the WAL");
@@ -129,6 +138,15 @@ class server {
                           std::to_string(backup_->major_version()));
         static_cast<void>(backup_->list(true)); // it can be, so far
         shared_.backup = &*backup_;
+        // Its WAL may come yet, so this is for clients to be refused with.
+        try {
+            const auto needed = needed_wal(*backup_, *source_);
+            require_end(needed, *source_);
+            require_segments(needed, *source_);
+        } catch (const failure& lacking) {
+            say("the backup in " + quoted(directory) +
+                " cannot be served with its WAL as it is: " + lacking.what());
+        }
     }
 
     // The same for all sessions, so it shows before the first one.
@@ -195,8 +213,10 @@ class server {
         while (shared_.clients.size() < room_) {
             auto accepted = listener_.accept(time);
             if (!accepted) return;
-            shared_.clients.push_back(
-                std::make_unique<served_client>(shared_, std::move(*accepted), ++last_id_));
+            const bool crowded =
+                shared_.clients.size() >= room_ - std::min(clients_spare, room_ / 4);
+            shared_.clients.push_back(std::make_unique<served_client>(shared_, std::move(*accepted),
+                                                                      ++last_id_, crowded));
         }
     }
 
@@ -235,7 +255,7 @@ class server {
     served_settings settings_;
     slot_store slots_;
     std::array<primary::replica, max_wal_senders> places_{};
-    primary::registry replicas_{places_};
+    primary::registry replicas_;
     logins users_;
     std::array<std::byte, 32> mock_secret_{};
     std::optional<tls_server> encryption_;

@@ -20,22 +20,30 @@ constexpr std::size_t read_size = 16 * 1024;
 constexpr int rounds_max = 16;
 // How long a client that was told goodbye may take to hear it.
 constexpr std::int64_t farewell = walwire::second;
+// How long one that finds no place may take to say who it is.
+constexpr std::int64_t crowded_timeout = 5 * walwire::second;
+
+constexpr primary::refusal cancelled{
+    primary::sqlstate::query_canceled, "canceling statement due to user request", {}, {}, false};
 
 } // namespace
 
-served_client::served_client(service& shared, socket accepted, std::uint32_t id)
+served_client::served_client(service& shared, socket accepted, std::uint32_t id, bool crowded)
     : shared_(shared), socket_(std::move(accepted)), id_{id}, stash_(walwire::stash_size),
-      out_(walwire::out_size), room_(read_size), session_(configure(), {stash_, out_}) {}
+      out_(walwire::out_size), room_(read_size), session_(configure(crowded), {stash_, out_}),
+      crowded_(crowded) {}
 
 served_client::~served_client() {
     shared_.slots.table().disconnected(id_);
     shared_.replicas.leave(id_);
 }
 
-primary::options served_client::configure() {
+primary::options served_client::configure(bool crowded) {
     if (walwire::auth::random(*shared_.options.crypto, cancel_key_) != errc::none)
         throw failure("there are no random bytes");
     primary::options made = shared_.options;
+    if (crowded)
+        made.authentication_timeout = std::min(made.authentication_timeout, crowded_timeout);
     made.pid = id_.value;
     made.cancel_key = cancel_key_;
     return made;
@@ -59,14 +67,11 @@ bool served_client::turn(bool readable) {
     }
     for (int round = 0; round < rounds_max; ++round) {
         bool moved = read();
-        follow_timeline();
-        if (dropping_) drop_when_free();
-        moved = lend() || moved;
-        moved = push() || moved;
+        moved = go_on() || moved;
         while (const auto told = session_.poll(in_, now())) {
             moved = true;
             drop_temporary_slots();
-            std::visit([this](const auto& event) { heard(event); }, *told);
+            hear(*told);
         }
         drop_temporary_slots();
         moved = write() || moved;
@@ -74,6 +79,46 @@ bool served_client::turn(bool readable) {
         if (shaking_) shake(); // its first bytes may be here already
         if (!moved || shaking_) return false;
     }
+    return true;
+}
+
+// What cannot be looked up is refused, and the client may ask for something else.
+void served_client::hear(const primary::event& told) {
+    try {
+        std::visit([this](const auto& event) { heard(event); }, told);
+    } catch (const failure& wrong) {
+        trouble_ = wrong;
+        tell(wrong.what());
+    }
+}
+
+// Does the next part of what the client asked for, or says why there will be none.
+bool served_client::go_on() {
+    try {
+        if (!trouble_ && !cancelled_) {
+            follow_timeline();
+            if (dropping_) drop_when_free();
+            const bool lent = lend();
+            return push(backup_) || push(frames_) || lent;
+        }
+    } catch (const failure& wrong) {
+        trouble_ = wrong;
+        tell(wrong.what());
+    }
+    return give_up();
+}
+
+// Not in the middle of a message: then it is tried again when that is written.
+bool served_client::give_up() {
+    const errc code = session_.refuse(cancelled_ ? cancelled : refusal_of(*trouble_));
+    if (code == errc::output_full) return false;
+    if (cancelled_ && code == errc::none) tell("cancelled");
+    if (!cancelled_ && code != errc::none) throw failure(*trouble_);
+    cancelled_ = false; // else what was to be cancelled had ended
+    trouble_.reset();
+    backup_.reset();
+    frames_.reset();
+    dropping_.reset();
     return true;
 }
 
@@ -148,28 +193,11 @@ bool served_client::lend() {
     return true;
 }
 
-// Goes on with a backup, or says why there will be none.
-bool served_client::push() {
-    return push(backup_) || push(frames_);
-}
-
+// Goes on with a backup.
 template <class Backup>
 bool served_client::push(std::optional<Backup>& backup) {
     if (!backup) return false;
-    bool moved = false;
-    try {
-        if (backup_trouble_.empty()) moved = backup->turn(session_, now().steady);
-    } catch (const failure& wrong) {
-        backup_trouble_ = wrong.what();
-        tell(backup_trouble_);
-    }
-    if (!backup_trouble_.empty()) {
-        // Not in the middle of a message.
-        if (session_.refuse({"58030", backup_trouble_, {}, {}, false}) != errc::none) return moved;
-        backup_trouble_.clear();
-        backup.reset();
-        return true;
-    }
+    const bool moved = backup->turn(session_, now().steady);
     if (!backup->over()) return moved;
     tell("the backup was sent");
     backup.reset();
@@ -226,6 +254,7 @@ interest served_client::needs() const noexcept {
 
 std::int64_t served_client::deadline() const noexcept {
     if (leave_by_ != walwire::never) return leave_by_;
+    if ((trouble_ || cancelled_) && session_.output().empty()) return INT64_MIN; // at once
     const std::int64_t paced = backup_ ? backup_->deadline() : walwire::never;
     return std::min(session_.deadline(), paced);
 }

@@ -19,6 +19,7 @@
 
 #include "backup_source.hpp"
 #include "entry_source.hpp"
+#include "failure.hpp"
 #include "logins.hpp"
 #include "served_backup.hpp"
 #include "served_frames.hpp"
@@ -50,10 +51,6 @@ struct service {
 
     // What there is of either.
     void refresh() { entries != nullptr ? entries->refresh() : source->refresh(); }
-    std::uint64_t system_identifier() const noexcept {
-        return entries != nullptr ? entries->system_identifier()
-                                  : source->cluster().system_identifier;
-    }
     walwire::timeline_id timeline() const noexcept {
         return entries != nullptr ? entries->timeline() : source->timeline();
     }
@@ -73,7 +70,8 @@ struct service {
 
 class served_client {
   public:
-    served_client(service& shared, socket accepted, std::uint32_t id);
+    // `crowded`: there is no place for it, and it is told so as soon as it has said who it is.
+    served_client(service& shared, socket accepted, std::uint32_t id, bool crowded);
     served_client(const served_client&) = delete;
     served_client& operator=(const served_client&) = delete;
     ~served_client();
@@ -101,20 +99,24 @@ class served_client {
     using bytes = walwire::bytes;
     static constexpr std::size_t cancel_key_size = 32;
 
-    walwire::primary::options configure();
+    walwire::primary::options configure(bool crowded);
     bool read();
     bool write();
     void shake();
+    void hear(const walwire::primary::event& told);
+    bool go_on();
+    bool give_up();
+    void cancel() noexcept;
     bool lend();
     bool lend_entries();
     bool cannot_divide(const stored_batch& batch, walwire::aiondb::entry_lsn next);
-    bool push();
     template <class Backup>
     bool push(std::optional<Backup>& backup);
     void follow_timeline();
     void follow_entries();
     bool leave();
     void refuse(const walwire::primary::refusal& why);
+    static walwire::primary::refusal refusal_of(const failure& wrong);
     void refuse_slot(walwire::errc code, std::string_view name);
     void check(walwire::errc code) const;
     void drop_when_free();
@@ -160,7 +162,7 @@ class served_client {
     std::vector<std::byte> room_;         // what was read
     std::optional<served_backup> backup_; // that it is being sent
     std::optional<served_frames> frames_; // or this
-    std::string backup_trouble_;          // why it cannot be, which is to be said
+    std::optional<failure> trouble_;      // why what it asked for cannot be, to be said
     std::vector<std::byte> entries_;      // that are lent
     walwire::primary::session session_;
 
@@ -178,7 +180,9 @@ class served_client {
     std::string database_; // where it chose one
     std::int64_t leave_by_ = walwire::never;
     bool readable_ = false;
-    bool shaking_ = false; // hands, for TLS
+    bool crowded_;
+    bool cancelled_ = false; // what it asked for is, which is to be said
+    bool shaking_ = false;   // hands, for TLS
     bool direct_ = false;
     bool leaving_ = false; // the server is
     bool ended_ = false;   // the client's side

@@ -1,4 +1,6 @@
 // What a client of `walwire serve` is answered: the half of served_client that looks things up.
+#include <cerrno>
+
 #include <walwire/primary/refusal.hpp>
 
 #include "failure.hpp"
@@ -12,8 +14,8 @@ namespace {
 namespace primary = walwire::primary;
 using walwire::errc;
 
-std::string text_of(walwire::lsn at) {
-    return std::string(std::string_view(to_text(at)));
+std::string text_of(walwire::lsn at, walwire::dialect spoken = walwire::dialect::postgres) {
+    return std::string(std::string_view(to_text(at, spoken)));
 }
 
 constexpr std::string_view text_of(primary::streaming_end cause) noexcept {
@@ -27,6 +29,13 @@ constexpr std::string_view text_of(primary::streaming_end cause) noexcept {
 void served_client::refuse(const primary::refusal& why) {
     tell(std::string(why.sqlstate) + ": " + printable(why.message));
     check(session_.refuse(why));
+}
+
+// With the states that servers have for files: one that is not there, as a link is none, and any
+// other trouble.
+primary::refusal served_client::refusal_of(const failure& wrong) {
+    const bool missing = wrong.code() == ENOENT || wrong.code() == ELOOP;
+    return {missing ? primary::sqlstate::undefined_file : "58030", wrong.what(), {}, {}, false};
 }
 
 void served_client::refuse_slot(errc code, std::string_view name) {
@@ -47,21 +56,32 @@ void served_client::heard(const primary::tls_accepted& how) {
 // As on a server, whoever asked is not told whether it helped.
 void served_client::heard(const primary::cancel_request& request) {
     for (const auto& each : shared_.clients) {
-        if (!each->session_.is_cancelled_by(request) || !each->session_.streaming()) continue;
-        static_cast<void>(each->session_.refuse(
-            {"57014", "canceling statement due to user request", {}, {}, false}));
-        each->tell("cancelled");
+        if (each->session_.is_cancelled_by(request)) each->cancel();
     }
+}
+
+// What comes later is not meant.
+void served_client::cancel() noexcept {
+    cancelled_ = session_.at() > walwire::wire::phase::idle;
 }
 
 void served_client::heard(const primary::login_requested& who) {
     user_ = who.user;
     application_name_ = who.application_name;
     if (who.mode == walwire::wire::replication_mode::database) database_ = who.database;
+    primary::short_text text;
+    if (crowded_)
+        return refuse({primary::sqlstate::too_many_connections,
+                       "sorry, too many clients already",
+                       {},
+                       {},
+                       true});
+    // Before anything is asked; whoever loses a race for the last place is told when it is in.
+    if (shared_.replicas.size() == shared_.replicas.capacity())
+        return refuse(primary::replicas_refused(shared_.replicas.capacity(), text));
     if (shared_.users.how() != walwire::auth::method::none)
         return check(session_.admit(shared_.users.how(), shared_.users.find(who.user)));
     if (shared_.users.knows(who.user)) return check(session_.admit(walwire::auth::method::none));
-    primary::short_text text;
     text << "user \"" << who.user << "\" is not let in";
     refuse({primary::sqlstate::invalid_authorization, text, {}, {}, true});
 }
@@ -80,7 +100,10 @@ void served_client::heard(const primary::logged_in& how) {
 void served_client::heard(const primary::identify_system&) {
     shared_.refresh();
     primary::system_identity row;
-    row.system_identifier = shared_.system_identifier();
+    if (shared_.entries != nullptr)
+        row.name = shared_.entries->system_identifier();
+    else
+        row.system_identifier = shared_.source->cluster().system_identifier;
     row.timeline = shared_.timeline();
     row.end = shared_.end();
     if (!database_.empty()) row.database = database_;
@@ -88,6 +111,12 @@ void served_client::heard(const primary::identify_system&) {
 }
 
 void served_client::heard(const primary::show& asked) {
+    if (asked.name == "all")
+        return refuse({primary::sqlstate::feature_not_supported,
+                       "SHOW ALL is not served",
+                       {},
+                       "Ask for one setting by its name.",
+                       false});
     if (const auto value = shared_.settings.find(asked.name))
         return check(session_.answer(primary::setting{asked.name, *value}));
     primary::short_text text;
@@ -129,7 +158,7 @@ void served_client::heard(const primary::create_replication_slot& asked) {
         if (!asked.temporary) shared_.slots.save();
     } catch (const failure& wrong) {
         static_cast<void>(shared_.slots.table().drop(asked.name, id_));
-        return refuse({"58030", wrong.what(), {}, {}, false});
+        return refuse(refusal_of(wrong));
     }
     check(session_.answer(primary::created_slot{asked.name, {}, {}, {}}));
 }
@@ -191,8 +220,11 @@ void served_client::heard(const primary::start_replication& asked) {
     streamed_ = *from;
     asked_ = asked.start;
     place_ = {};
-    if (replica_ != nullptr) replica_->stream_from(asked.start, asked.slot);
-    tell("streams from " + text_of(asked.start) + " on timeline " +
+    if (replica_ != nullptr && shared_.entries != nullptr)
+        replica_->stream_from(walwire::aiondb::entry_lsn{asked.start.value}, asked.slot);
+    else if (replica_ != nullptr)
+        replica_->stream_from(asked.start, asked.slot);
+    tell("streams from " + text_of(asked.start, shared_.options.dialect) + " on timeline " +
          std::to_string(streamed_.timeline.value) +
          (asked.slot.empty() ? "" : ", slot " + std::string(asked.slot)));
     check(session_.stream(*from));
@@ -213,7 +245,7 @@ void served_client::heard(const primary::base_backup& asked) {
             frames_.emplace(*shared_.entries, shared_.frames);
             tell("takes a backup of " + std::to_string(frames_->files()) + " files");
         } catch (const failure& wrong) {
-            refuse({"58030", wrong.what(), {}, {}, false});
+            refuse(refusal_of(wrong));
         }
         return;
     }
@@ -231,7 +263,7 @@ void served_client::heard(const primary::base_backup& asked) {
         backup_.emplace(*shared_.backup, *shared_.source, shared_.settings.major_version, asked);
         tell("takes a backup that begins at " + text_of(shared_.backup->start()));
     } catch (const failure& wrong) {
-        refuse({"58030", wrong.what(), {}, {}, false});
+        refuse(refusal_of(wrong));
     }
 }
 
@@ -244,7 +276,9 @@ void served_client::heard(const primary::upload_manifest&) {
 }
 
 void served_client::heard(const primary::sql&) {
-    refuse(primary::sql_refused);
+    if (database_.empty()) return refuse(primary::sql_refused);
+    refuse(
+        {primary::sqlstate::feature_not_supported, "SQL commands are not served", {}, {}, false});
 }
 
 void served_client::moved() {

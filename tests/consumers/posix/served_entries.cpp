@@ -40,15 +40,20 @@ bool served_client::lend_entries() {
     return true;
 }
 
-// It begins before what was asked for, or with an entry that this stream has sent. In the second
-// case the replica need only come back: it will ask for that entry then.
+// It begins before what was asked for, or with an entry that this stream has sent. Nobody but the
+// engine knows where that entry ends, and a stream brings none twice: so in the second case the
+// stream ends, as one that is stopped does, and the replica, which counts that as no failure, comes
+// back for that entry.
 bool served_client::cannot_divide(const stored_batch& batch, entry_lsn next) {
-    const bool sent = session_.next() != asked_;
+    if (session_.next() != asked_) {
+        check(session_.end_stream());
+        tell("the next batch begins anew");
+        return true;
+    }
     primary::short_text text;
     text << "requested entry " << next.value << " lies in a batch that begins with entry "
          << batch.first.value << " and cannot be divided here";
-    primary::refusal why{primary::sqlstate::undefined_file, text, {}, {}, false};
-    if (sent) why = {primary::sqlstate::admin_shutdown, "the next batch begins anew", {}, {}, true};
+    const primary::refusal why{primary::sqlstate::undefined_file, text, {}, {}, false};
     if (session_.refuse(why) != errc::none) return false; // else once there is room
     tell(std::string(why.message));
     return true;

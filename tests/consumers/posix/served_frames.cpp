@@ -32,8 +32,9 @@ void check(errc code) {
 
 served_frames::served_frames(const entry_source& source, const std::string& directory)
     : directory_(directory), root_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+      // As a backup's header has it (aiondb/backup.hpp).
       start_(source.first().valid() ? source.first() : aiondb::first_entry),
-      timeline_(source.timeline()), system_identifier_(std::to_string(source.system_identifier())),
+      timeline_(source.timeline()), system_identifier_(source.system_identifier()),
       chunk_(chunk_size) {
     if (!root_) fail("could not open directory " + quoted(directory), errno);
     walk(root_, {});

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include <walwire/dialect.hpp>
+#include <walwire/primary/registry.hpp>
 #include <walwire/wal/segment.hpp>
 
 #include "slot_store.hpp"
@@ -14,8 +16,13 @@
 namespace posix {
 
 // Replicas that may be logged in at once. PostgreSQL's default is 10, each a process of its own;
-// here one costs its buffers, which are 20 KiB.
+// here one costs its buffers, which are 36 KiB.
 inline constexpr std::size_t max_wal_senders = 64;
+// AionDB's are 10.
+constexpr std::size_t max_wal_senders_of(walwire::dialect spoken) noexcept {
+    return spoken == walwire::dialect::aiondb ? walwire::primary::max_wal_senders_default
+                                              : max_wal_senders;
+}
 
 // A size as PostgreSQL prints it, "16MB" or "1GB".
 inline std::string size_text(walwire::wal::segment_size size) {

@@ -74,7 +74,7 @@ const std::string three = batch(1, 3, "abc") + batch(4, 4, "d") + batch(9, 20, "
 TEST_CASE("a directory that is new holds nothing and belongs to nobody") {
     const temporary_directory at;
     entry_directory made(at.path());
-    CHECK(made.system_identifier() == 0);
+    CHECK(made.system_identifier().empty());
     CHECK(!made.timeline().valid());
     CHECK(!made.last().valid());
     CHECK(!made.durable().valid());
@@ -86,7 +86,7 @@ TEST_CASE("what was kept is found again, byte for byte as it came") {
     const temporary_directory at;
     {
         entry_directory made(at.path());
-        made.belong_to(7);
+        made.belong_to("cluster-a");
         made.adopt({1});
         made.append({1}, {3}, as_bytes(std::string("a")), true, false);
         made.append({1}, {3}, as_bytes(std::string("bc")), false, true);
@@ -102,10 +102,11 @@ TEST_CASE("what was kept is found again, byte for byte as it came") {
         CHECK(made.durable() == entry_lsn{20});
     }
     CHECK(read_file(at / "log") == three);
-    CHECK(read_file(at / "system_id") == "7\n");
+    CHECK(read_file(at / "system_id") == "cluster-a\n");
     CHECK(read_file(at / "timeline") == "1\n");
     entry_directory again(at.path());
-    CHECK(again.system_identifier() == 7);
+    CHECK(again.system_identifier() == "cluster-a");
+    CHECK(entry_source(at.path()).system_identifier() == "cluster-a");
     CHECK(again.timeline() == timeline_id{1});
     CHECK(again.last() == entry_lsn{20});
     CHECK(again.durable() == entry_lsn{20});
@@ -223,6 +224,17 @@ TEST_CASE("the largest batch that there is is kept") {
     CHECK(entry_directory(at.path()).last() == entry_lsn{1});
 }
 
+TEST_CASE("a batch is passed on as it came: whoever filled it kept it to 1024 entries and 1 MiB") {
+    const begun at;
+    entry_directory opened(at.path());
+    const std::string larger(2 * 1024 * 1024, 'x'); // one entry, or a primary that does not
+    append(opened, 1, 1, larger);
+    append(opened, 2, 5000, "y");
+    opened.flush();
+    const entry_source source(at.path());
+    CHECK(read_all(source) == "1..1 " + larger + "\n2..5000 y\n");
+}
+
 TEST_CASE("of a batch whose connection broke nothing is kept") {
     const begun at(three);
     entry_directory opened(at.path());
@@ -239,8 +251,9 @@ TEST_CASE("of a batch whose connection broke nothing is kept") {
 TEST_CASE("whose log it is does not change, and a timeline does not go back") {
     const begun at(three);
     entry_directory opened(at.path());
-    CHECK_NOTHROW(opened.belong_to(7));
-    CHECK_THROWS_AS(opened.belong_to(8), posix::failure);
+    CHECK_NOTHROW(opened.belong_to("7"));
+    CHECK_THROWS_AS(opened.belong_to("8"), posix::failure);
+    CHECK_THROWS_AS(opened.belong_to("07"), posix::failure);
     opened.adopt({3});
     CHECK(read_file(at / "timeline") == "3\n");
     CHECK_THROWS_AS(opened.adopt({2}), posix::failure);
@@ -266,7 +279,11 @@ TEST_CASE("a directory that does not say whose log it holds is refused") {
         CHECK_THROWS_AS(entry_directory{at.path()}, posix::failure);
         CHECK_THROWS_AS(entry_source{at.path()}, posix::failure);
         CHECK(at.log() == three);
-        for (const char* wrong : {"", "x", "0", "-1", "1 1", "1\n\n", "99999999999999999999999"}) {
+        std::vector<std::string> all = {"", "\n", "1\n\n", "a\tb", std::string(1025, 'a')};
+        // A system's name is any text, a timeline is a number.
+        if (missing == std::string("timeline"))
+            all.insert(all.end(), {"x", "0", "-1", "1 1", "99999999999999999999999"});
+        for (const std::string& wrong : all) {
             write_file(at / missing, wrong);
             CHECK_THROWS_AS(entry_directory{at.path()}, posix::failure);
             CHECK_THROWS_AS(entry_source{at.path()}, posix::failure);

@@ -63,7 +63,6 @@ def with_program(name, major):
 
 
 def psql():
-    """Any psql does; the newest is as good as another."""
-    found = [installation.program('psql') for installation in everything()]
-    found = [path for path in found if path]
-    return found[-1] if found else 'psql'
+    """Any psql does where it does not matter; the newest is as good as another."""
+    found = with_program('psql', 0)
+    return found[-1].program('psql') if found else 'psql'

@@ -33,7 +33,8 @@ class Serve(walwire.Walwire):
     def ask(self, *commands, **more):
         """Runs commands over one connection of psql and gives the lines that it printed, errors
         included."""
-        words = [installed.psql(), '-X', '-A', '-t', '-d', self.conninfo(replication=1, **more)]
+        conninfo = self.conninfo(**{'replication': 1, **more})
+        words = [installed.psql(), '-X', '-A', '-t', '-d', conninfo]
         for command in commands:
             words += ['-c', command]
         return cluster.run_process(words, check=False).splitlines()
