@@ -366,9 +366,7 @@ class Follow(Dialect):
             file.write('sesame\n')
         os.chmod(secret, 0o600)
         cluster.own(secret)
-        self.begin(
-            20, '--auth', 'scram-sha-256', '--user', 'replica', '--password-file', secret
-        )
+        self.begin(20, '--auth', 'scram-sha-256', '--user', 'replica', '--password-file', secret)
         directory = self.directory()
         for password, status in (('wrong', 1), ('sesame', 0)):
             run = walwire.receive(
@@ -499,9 +497,7 @@ class Backup(Dialect):
         for name in ('log', 'timeline', 'system_id', 'pages/1', 'pages/deep/2', 'pages/3'):
             ours = entries.read(os.path.join(directory, 'wal', name))
             self.assertTrue(ours == entries.read(self.primary.path(name)), name)
-        self.assertEqual(
-            entries.read(os.path.join(directory, 'replication/timeline')), b'1\n'
-        )
+        self.assertEqual(entries.read(os.path.join(directory, 'replication/timeline')), b'1\n')
         before = state(directory)
         run = self.take(directory)
         self.assertEqual(run.process.returncode, 0, run.said)

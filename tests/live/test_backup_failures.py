@@ -392,4 +392,4 @@ class Verified(live.Live):
 
 
 if __name__ == '__main__':
-    live.main()
+    live.main(few=True)

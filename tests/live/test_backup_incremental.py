@@ -264,9 +264,7 @@ class Incremental(live.Live):
         restored = backups.restore(self, self.source, whole)
         restored.start()
         for place in ('elsewhere', 'inside'):
-            self.assertEqual(
-                restored.sql('SELECT count(*), min(i) FROM t_%s' % place), '50000|0'
-            )
+            self.assertEqual(restored.sql('SELECT count(*), min(i) FROM t_%s' % place), '50000|0')
 
     def test_no_chain(self):
         """What is no chain is refused in one line, and nothing is made."""

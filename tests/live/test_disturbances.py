@@ -448,4 +448,4 @@ class Figures(live.Live):
 
 
 if __name__ == '__main__':
-    live.main()
+    live.main(few=True)

@@ -179,4 +179,4 @@ class ServeClients(live.Live):
 
 
 if __name__ == '__main__':
-    live.main()
+    live.main(few=True)

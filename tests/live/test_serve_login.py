@@ -263,4 +263,4 @@ class ServeLogin(live.Live):
 
 
 if __name__ == '__main__':
-    live.main()
+    live.main(few=True)

@@ -113,7 +113,9 @@ class Cutter:
                 client.close()
                 continue
             threading.Thread(target=self.carry, args=(client, server, None), daemon=True).start()
-            threading.Thread(target=self.carry, args=(server, client, allowed), daemon=True).start()
+            threading.Thread(
+                target=self.carry, args=(server, client, allowed), daemon=True
+            ).start()
 
     def carry(self, source, target, allowed):
         try:
