@@ -166,9 +166,9 @@ TEST_CASE("a manifest truncated anywhere is not complete") {
     }
     for (const auto& each : manifests::all) {
         const std::string real = manifests::load(each.name);
-        for (std::size_t size = 0; size < real.size(); size += 997)
+        for (std::size_t size = 0; size < real.size(); size += 4001)
             CHECK(read(real.substr(0, size)).code == errc::manifest_truncated);
-        for (std::size_t size = real.size() - 200; size < real.size(); ++size)
+        for (std::size_t size = real.size() - 100; size < real.size(); ++size)
             CHECK(read(real.substr(0, size)).code == errc::manifest_truncated);
     }
 }
@@ -189,7 +189,7 @@ TEST_CASE("a manifest with any bit flipped never ends well") {
     }
     for (const auto& each : manifests::all) {
         const std::string real = manifests::load(each.name);
-        for (std::size_t at = 7; at < real.size() - 70; at += 331) {
+        for (std::size_t at = 7; at < real.size() - 70; at += 1999) {
             std::string text = real;
             text[at] ^= 0x01;
             CHECK(!read(text).ended);

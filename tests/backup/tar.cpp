@@ -426,9 +426,11 @@ TEST_CASE("a header with any byte changed and summed up again is read or refused
     for (const std::size_t from : {0u, 3u}) {
         const block right = whole(recorded[from]);
         for (std::size_t at = 0; at < 512; ++at) {
-            for (int byte = 0; byte < 256; ++byte) {
+            // In the two halves of a path any letter is like the next.
+            const bool letters = at < 100 || at >= 345;
+            for (int changed = 0; changed < 256; changed += letters ? 13 : 1) {
                 block wrong = right;
-                wrong[at] = static_cast<std::byte>(byte);
+                wrong[at] ^= static_cast<std::byte>(changed);
                 sum_up(wrong);
                 const support::guarded room(wrong);
                 const auto entry = parse_tar_header(tar_block(room.span()));

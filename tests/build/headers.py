@@ -65,11 +65,8 @@ def linked(compiler, headers):
             file.write(first + 'int two();\nint main() { return two(); }\n')
         with open(paths[1], 'w', encoding='ascii') as file:
             file.write(both + 'int two();\nint two() { return 0; }\n')
-        # Nothing is optimised away, so that every inline function is emitted twice and merged.
-        command = [compiler, *WARNINGS, *CXX, INCLUDE, '-O0', '-fkeep-inline-functions', *paths[:2],
-                   '-o', paths[2], '-lcrypto']
-        if 'clang' in compiler:
-            command.remove('-fkeep-inline-functions')
+        command = [compiler, *WARNINGS, *CXX, INCLUDE, '-O0', *paths[:2], '-o', paths[2],
+                   '-lcrypto']
         return run(command) or run([paths[2]])
 
 

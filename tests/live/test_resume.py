@@ -126,4 +126,4 @@ class Resume(live.Live):
 
 
 if __name__ == '__main__':
-    live.main()
+    live.main(few=True)

@@ -346,4 +346,4 @@ class Serve(live.Live):
 
 
 if __name__ == '__main__':
-    live.main()
+    live.main(few=True)

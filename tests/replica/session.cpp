@@ -108,9 +108,9 @@ std::vector<std::size_t> tried(const support::transcript& recorded, const script
             ++alike;
     }
     const std::vector<std::size_t> all = places(played, input);
-    std::size_t stride = recorded.major_version() == 18 ? 1 + input.size() / 1200 : 11;
+    std::size_t stride = recorded.major_version() == 18 ? 1 + input.size() / 600 : 23;
     if (!played.nonce.empty()) stride = 41;
-    if (input.size() > 4096) stride = std::max<std::size_t>(1, all.size() / 61);
+    if (input.size() > 4096) stride = std::max<std::size_t>(1, all.size() / 31);
     std::vector<std::size_t> some;
     for (std::size_t i = 0; i < all.size(); i += all[i] < alike ? 41 : stride)
         some.push_back(all[i]);
