@@ -7,6 +7,7 @@ with the test's process, however that ends.
 import atexit
 import contextlib
 import ctypes
+import fcntl
 import os
 import pwd
 import random
@@ -123,14 +124,25 @@ def home():
     return path
 
 
+PORTS = os.path.join(tempfile.gettempdir(), 'walwire-ports-%d' % os.getuid())
+our_ports = []  # their locks, which this process's end gives back
+
+
 def free_port():
-    """A port of 127.0.0.1 that nobody listens on and that no outgoing connection is given."""
+    """A port of 127.0.0.1 that nobody listens on and that no outgoing connection is given. It is
+    ours for as long as this process lives, so that a server that is down for a while can come back
+    to it, whatever tests run beside this one."""
+    os.makedirs(PORTS, exist_ok=True)
     while True:
-        port = random.randrange(20000, 32000)
+        port = random.SystemRandom().randrange(20000, 32000)
+        lock = open(os.path.join(PORTS, str(port)), 'w', encoding='ascii')
         with socket.socket() as tried, contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind(('127.0.0.1', port))
+            our_ports.append(lock)
             return port
+        lock.close()
 
 
 def wait_until(condition, what, patience=PATIENCE):
