@@ -353,9 +353,14 @@ std::size_t tls_channel::write(walwire::gather out) {
             std::size_t size = 0;
             const int result = SSL_write_ex(ssl_.get(), part.data(), part.size(), &size);
             if (result != 1) {
-                if (settle(result, write_needs_) == outcome::blocked) return total;
+                const outcome how = settle(result, write_needs_);
+                if (how == outcome::blocked) return total;
+                // Reading may have met the end first, and not have told it yet.
+                const bool cut_off = how == outcome::cut_off || last_.truncated;
+                const char* const hung_up =
+                    cut_off ? "TLS was cut off without a goodbye" : "the other end hung up";
                 throw failure("lost the connection to " + wire_.below->peer() + ": " +
-                                  (why_.empty() ? "the other end hung up" : why_),
+                                  (why_.empty() ? hung_up : why_),
                               wire_.error);
             }
             write_needs_ = {.read = false, .write = true};
