@@ -124,6 +124,7 @@ constexpr bool is_damage(errc code) noexcept {
     }
 }
 
+// With the first waits some four seconds, in which whatever stands in between may have been mended.
 inline constexpr int damage_repeats_max = 5;
 
 } // namespace walwire::replica

@@ -220,7 +220,7 @@ class wal_receiver : public connecting {
     void start() noexcept;
     void leave() noexcept;
     void drop(errc code) noexcept;
-    bool is_stuck(errc code) noexcept;
+    bool stuck_after(errc code) noexcept;
     void keep_time(instant now) noexcept;
 
     bool counts_entries() const noexcept { return options_.connection.dialect == dialect::aiondb; }

@@ -234,7 +234,7 @@ inline std::optional<wal_receiver::event> wal_receiver::measured(std::string_vie
     return std::nullopt;
 }
 
-// Four octal digits.
+// At most four octal digits, as servers show it.
 inline std::optional<wal_receiver::event> wal_receiver::seen(std::string_view mode) noexcept {
     constexpr unsigned group = 0050;
     unsigned bits = 0;
@@ -418,13 +418,14 @@ inline void wal_receiver::drop(errc code) noexcept {
     reason_ = {code, session_ ? session_->eaten() : 0};
     // AionDB's replicas look again whether it is their cluster by now that answers.
     const bool stranger = counts_entries() && code == errc::system_identifier_mismatch;
-    permanent_ = permanent_ || (is_permanent(code) && !stranger) || is_stuck(code);
+    permanent_ = permanent_ || (is_permanent(code) && !stranger) || stuck_after(code);
     clean_ = clean_ && code == errc::none;
     at_ = state::dropping;
 }
 
-// Whether the server's words fail us in the same way and at the same place all the time.
-inline bool wal_receiver::is_stuck(errc code) noexcept {
+// Counts how often in a row the server's words failed us in the same way and at the same place, and
+// says whether that was too often.
+inline bool wal_receiver::stuck_after(errc code) noexcept {
     if (!is_damage(code)) return false;
     const lsn here = session_ ? session_->received() : lsn{};
     damages_ = code == damage_ && here == damaged_at_ ? damages_ + 1 : 1;
