@@ -87,8 +87,8 @@ class link {
         const arrival got = transport_->read(buffer_);
         // Anybody on the way can close a connection, but only the server can say so.
         if (got.truncated)
-            throw failure("lost the connection to " + transport_->peer() +
-                          ": TLS was cut off without a goodbye");
+            throw failure("lost the connection to " + transport_->peer() + ": " +
+                          std::string(cut_off_text));
         if (got.end) machine.finish();
         return walwire::bytes(buffer_).first(got.size);
     }

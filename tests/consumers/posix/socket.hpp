@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <walwire/conninfo.hpp>
@@ -77,6 +78,8 @@ struct arrival {
     bool end = false;
     bool truncated = false;
 };
+// Whether a read or a write finds it out, it has one name.
+inline constexpr std::string_view cut_off_text = "TLS was cut off without a goodbye";
 
 class socket {
   public:

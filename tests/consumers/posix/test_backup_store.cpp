@@ -226,6 +226,11 @@ archive base_with_link(const std::string& target = "/srv/a") {
 archive tablespace() {
     return archive().directory("PG_17").file("PG_17/1", "one");
 }
+// A tablespace that has a place here, and the base directory that links to it.
+void bring_both(taking& test) {
+    test.given.tablespaces = {{"/srv/a", test.top / "away/a"}};
+    test.list(16384, "/srv/a").list(0).bring(0, 16384, tablespace()).bring(1, 0, base_with_link());
+}
 const files all_files = {{"PG_VERSION", "17\n"}, {"pg_tblspc/16384/PG_17/1", "one"}};
 
 constexpr const char* elsewhere = "is where something else of the backup goes";
@@ -234,8 +239,7 @@ constexpr const char* elsewhere = "is where something else of the backup goes";
 
 TEST_CASE("an honest backup stands where it should") {
     taking test;
-    test.given.tablespaces = {{"/srv/a", test.top / "away/a"}};
-    test.list(16384, "/srv/a").list(0).bring(0, 16384, tablespace()).bring(1, 0, base_with_link());
+    bring_both(test);
     CHECK(test.manifest(all_files).conclude() == "");
     CHECK(read_file(test.top / "backup/PG_VERSION") == "17\n");
     CHECK(read_file(test.top / "away/a/PG_17/1") == "one");
@@ -375,9 +379,7 @@ TEST_CASE("in archives that are kept no path comes twice either") {
 TEST_CASE("the manifest gets its name when all else is on the disk, and is there when it has it") {
     for (const bool at_once : {true, false}) {
         taking test;
-        test.given.tablespaces = {{"/srv/a", test.top / "away/a"}};
-        test.list(16384, "/srv/a").list(0).bring(0, 16384, tablespace());
-        test.bring(1, 0, base_with_link());
+        bring_both(test);
         const watch watching(test.top.path());
         disk.knows_syncfs = at_once;
         REQUIRE(test.manifest(all_files).conclude() == "");
@@ -416,9 +418,7 @@ TEST_CASE("what the disk refuses ends it, and no manifest has its name") {
             if (!comes) continue;
             CAPTURE(step);
             taking test;
-            test.given.tablespaces = {{"/srv/a", test.top / "away/a"}};
-            test.list(16384, "/srv/a").list(0).bring(0, 16384, tablespace());
-            test.bring(1, 0, base_with_link());
+            bring_both(test);
             const watch watching(test.top.path());
             disk.knows_syncfs = at_once;
             disk.fails = step;

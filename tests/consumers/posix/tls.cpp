@@ -357,10 +357,9 @@ std::size_t tls_channel::write(walwire::gather out) {
                 if (how == outcome::blocked) return total;
                 // Reading may have met the end first, and not have told it yet.
                 const bool cut_off = how == outcome::cut_off || last_.truncated;
-                const char* const hung_up =
-                    cut_off ? "TLS was cut off without a goodbye" : "the other end hung up";
+                const std::string_view hung_up = cut_off ? cut_off_text : "the other end hung up";
                 throw failure("lost the connection to " + wire_.below->peer() + ": " +
-                                  (why_.empty() ? hung_up : why_),
+                                  (why_.empty() ? std::string(hung_up) : why_),
                               wire_.error);
             }
             write_needs_ = {.read = false, .write = true};
