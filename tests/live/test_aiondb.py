@@ -8,9 +8,9 @@ import os
 import random
 import socket
 import struct
-import threading
 
-from support import cluster, entries, live, relay, walwire
+from support import cluster, entries, live, raw, relay, walwire
+from support.listening import Listening
 
 
 class Dialect(live.Live):
@@ -391,7 +391,7 @@ def ask(port, command):
     return said.decode(errors='replace')
 
 
-class Scripted:
+class Scripted(Listening):
     """A primary that makes batches of its entries as it likes, and hangs up when it likes: what it
     sends begins with the very entry that was asked for, as AionDB's own does."""
 
@@ -399,34 +399,20 @@ class Scripted:
         self.bodies = bodies  # of entry 1, 2, ...
         self.random = random.Random(seed)
         self.asked = []
-        self.listening = socket.create_server(('127.0.0.1', 0))
-        self.port = self.listening.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
     def conninfo(self):
         return "host=127.0.0.1 port=%d user=replica sslmode=disable" % self.port
 
-    def accept(self):
-        while True:
-            try:
-                line, _ = self.listening.accept()
-            except OSError:
-                return
-            try:
-                with line:
-                    self.serve(line.makefile('rwb'))
-            except (OSError, EOFError, struct.error):
-                pass
-
-    @staticmethod
-    def said(kind, body):
-        return kind + struct.pack('>I', 4 + len(body)) + body
+    def heard(self, line):
+        with line:
+            self.serve(line.makefile('rwb'))
 
     def serve(self, line):
         (size,) = struct.unpack('>I', line.read(4))
         line.read(size - 4)
-        ready = self.said(b'Z', b'I')
-        line.write(self.said(b'R', struct.pack('>I', 0)) + ready)
+        ready = raw.message(b'Z', b'I')
+        line.write(raw.message(b'R', struct.pack('>I', 0)) + ready)
         while True:
             line.flush()
             kind = line.read(1)
@@ -443,8 +429,10 @@ class Scripted:
                     struct.pack('>i', -1) if v is None else struct.pack('>i', len(v)) + v
                     for v in values
                 )
-                line.write(self.said(b'T', b'\0\4' + b''.join(n + column for n in names)))
-                line.write(self.said(b'D', b'\0\4' + row) + self.said(b'C', b'IDENTIFY_SYSTEM\0'))
+                line.write(raw.message(b'T', b'\0\4' + b''.join(n + column for n in names)))
+                line.write(
+                    raw.message(b'D', b'\0\4' + row) + raw.message(b'C', b'IDENTIFY_SYSTEM\0')
+                )
                 line.write(ready)
             else:
                 self.stream(line, int(words[words.index('TIMELINE') - 1].split('/')[1], 16))
@@ -452,18 +440,18 @@ class Scripted:
 
     def stream(self, line, first):
         self.asked.append(first)
-        line.write(self.said(b'W', b'\0\0\0'))
+        line.write(raw.message(b'W', b'\0\0\0'))
         for _ in range(self.random.randrange(1, 12)):
             if first > len(self.bodies):
                 break
             last = min(first + self.random.choice((0, 0, 1, 5, 40)), len(self.bodies))
             body = entries.batch(first, last, b''.join(self.bodies[first - 1 : last]))
-            line.write(self.said(b'd', body))
+            line.write(raw.message(b'd', body))
             first = last + 1
         if first <= len(self.bodies):
             if self.random.random() < 0.5:  # in the middle of a message
                 body = entries.batch(first, first, self.bodies[first - 1])
-                line.write(self.said(b'd', body)[: -self.random.randrange(1, 30)])
+                line.write(raw.message(b'd', body)[: -self.random.randrange(1, 30)])
             line.flush()
             return
         line.flush()

@@ -14,14 +14,12 @@ import threading
 import time
 
 from support import archive, certificates, cluster, entries, live, relay, walwire
+from support.listening import Listening
+from support.raw import message
 
 SYSTEM = 7_000_000_000_000_000_001
 START = 0x1000000
 SEGMENT = 1 << 20
-
-
-def message(kind, body):
-    return kind + struct.pack('>I', 4 + len(body)) + body
 
 
 def row(*values):
@@ -47,16 +45,14 @@ def log(size):
     return head + bytes(at % 251 for at in range(size - len(head)))
 
 
-class Script:
+class Script(Listening):
     """A server that lets everybody in, and streams what `stream(line)` sends."""
 
     def __init__(self, stream, context=None):
         self.stream = stream
         self.context = context
         self.connections = 0
-        self.listening = socket.create_server(('127.0.0.1', 0))
-        self.port = self.listening.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
     def conninfo(self):
         return 'host=127.0.0.1 port=%d user=replica sslmode=%s' % (
@@ -64,18 +60,10 @@ class Script:
             'require' if self.context else 'disable',
         )
 
-    def accept(self):
-        while True:
-            try:
-                line, _ = self.listening.accept()
-            except OSError:
-                return
-            self.connections += 1
-            try:
-                self.serve(line)
-            except (OSError, EOFError):
-                pass
-            line.close()
+    def heard(self, line):
+        self.connections += 1
+        with line:
+            self.serve(line)
 
     def serve(self, line):
         if self.context:

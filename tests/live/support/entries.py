@@ -9,6 +9,8 @@ import socket
 import struct
 import threading
 
+from support.listening import Listening
+
 HEAD = struct.Struct('<BIQQ')
 
 
@@ -83,7 +85,7 @@ def read(path):
         return file.read()
 
 
-class Cutter:
+class Cutter(Listening):
     """Passes connections on to a port, and cuts each that it is told to after some bytes, or
     does something else then and goes on."""
 
@@ -92,30 +94,14 @@ class Cutter:
         self.cuts = []  # bytes from the server until each next connection is cut
         self.instead = None  # called in place of the first cut
         self.made = 0
-        self.listening = socket.create_server(('127.0.0.1', 0))
-        self.port = self.listening.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
-    def close(self):
-        self.listening.close()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listening.accept()
-            except OSError:
-                return
-            self.made += 1
-            allowed = self.cuts.pop(0) if self.cuts else None
-            try:
-                server = socket.create_connection(('127.0.0.1', self.target))
-            except OSError:
-                client.close()
-                continue
-            threading.Thread(target=self.carry, args=(client, server, None), daemon=True).start()
-            threading.Thread(
-                target=self.carry, args=(server, client, allowed), daemon=True
-            ).start()
+    def heard(self, client):
+        self.made += 1
+        allowed = self.cuts.pop(0) if self.cuts else None
+        server = socket.create_connection(('127.0.0.1', self.target))
+        threading.Thread(target=self.carry, args=(client, server, None), daemon=True).start()
+        threading.Thread(target=self.carry, args=(server, client, allowed), daemon=True).start()
 
     def carry(self, source, target, allowed):
         try:
